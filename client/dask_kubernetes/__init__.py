@@ -1,0 +1,1 @@
+"""Dask on Kubernetes: the Python client of the Dask Kubernetes Operator."""

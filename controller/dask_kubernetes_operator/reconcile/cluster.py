@@ -1,0 +1,238 @@
+"""One cluster's reconciliation: observe, plan, act, and again when something changed, is due or went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+
+from .. import naming
+from ..kube import ApiError, Client
+from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES, Resource
+from .act import carry_out
+from .conditions import Condition
+from .events import failure_event
+from .observed import CustomResource, Key, Store
+from .plan import Action, Plan, Subject, plan, subject
+
+logger = logging.getLogger(__name__)
+
+# Fifty workers becoming ready within a second are a few status updates, not fifty.
+_MIN_INTERVAL_SECONDS = 0.25
+_FIRST_BACKOFF_SECONDS = 0.5
+_MAX_BACKOFF_SECONDS = 60.0
+# What may pass by itself is over soon or not; thirty seconds after it is, all should be well again.
+_MAX_TRANSIENT_BACKOFF_SECONDS = 15.0
+# What passes by itself within a second or two is not worth a condition and an Event.
+_TOLERATED_TRANSIENT_ERRORS = 2
+# A watch can lose an event for good; what it lost is noticed after this long at the latest.
+_RELIST_SECONDS = 300.0
+
+_FORBIDDEN = 403
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What was refused, how often in a row, and when it is tried again (seconds of the loop's clock)."""
+
+    error: ApiError
+    times: int
+    retry_at: float
+
+
+class ClusterReconciler:
+    """Reconciles one cluster, one pass at a time."""
+
+    def __init__(self, key: Key, client: Client, store: Store) -> None:
+        self.key = key
+        self._client = client
+        self._store = store
+        self._waker = asyncio.Event()
+        self._relist_at = _clock() + _RELIST_SECONDS
+        self._asked: object = None
+        self._troubles: dict[Subject, _Trouble] = {}
+        self._failure: Condition | None = None
+
+    def wake(self) -> None:
+        """Something changed: reconcile soon."""
+        self._waker.set()
+
+    def relist(self) -> None:
+        """What is known may be wrong: list it afresh, and reconcile soon."""
+        self._relist_at = _clock()
+        self.wake()
+
+    async def run(self) -> None:
+        """Reconcile for as long as anything bears the cluster's name."""
+        failures = 0
+        while True:
+            self._waker.clear()
+            try:
+                due_at = await self._pass()
+            except Exception as error:
+                # Neither a bug nor an API server that is away may end the care for this cluster.
+                logger.error("%s: %s", self._name, error, exc_info=None if isinstance(error, ApiError) else error)
+                self._relist_at = _clock()
+                failures += 1
+                await asyncio.sleep(_backoff_seconds(failures, transient=True))
+                continue
+            failures = 0
+            if self._store.observe(self.key).empty and not self._waker.is_set():
+                return
+            await asyncio.sleep(_MIN_INTERVAL_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due_at):
+                    await self._waker.wait()
+
+    async def _pass(self) -> float:
+        """One pass; returns when the next one is due at the latest, by the loop's clock."""
+        if fresh := _clock() >= self._relist_at:
+            await self._list()
+        self._forgive()
+        # A group that was just made has its workers made at once: what one round leads to, the next one sees.
+        tried: set[Subject] = set()
+        while True:
+            todo = self._plan()
+            if todo.bereaved and not fresh:
+                # An owner that is not in the store may only be late: nothing is deleted for it before the API
+                # server, asked directly, does not know it either.
+                await self._list()
+                fresh = True
+                todo = self._plan()
+            untried = [action for action in todo.actions if subject(action) not in tried]
+            if not untried:
+                break
+            tried.update(map(subject, untried))
+            await self._attempt(untried)
+        await self._explain()
+        # The same decision again, now that the requests have been answered: its statuses are the present ones.
+        result = self._plan()
+        await self._attempt(result.statuses)
+        due_at = min(self._relist_at, *(trouble.retry_at for trouble in self._troubles.values()), inf)
+        if result.look_again_at is not None:
+            due_at = min(due_at, _clock() + (result.look_again_at - _now()).total_seconds())
+        return due_at
+
+    async def _attempt(self, actions: Sequence[Action]) -> None:
+        """Carry out what is not held back because it was refused a short while ago."""
+        now = _clock()
+        due = [
+            action
+            for action in actions
+            if (held := self._troubles.get(subject(action))) is None or held.retry_at <= now
+        ]
+        refused = await carry_out(self._client, self._store, self.key, due)
+        errors = {subject(action): error for action, error in refused}
+        for about in {subject(action) for action in due}:
+            error = errors.get(about)
+            if error is None:
+                self._troubles.pop(about, None)
+                continue
+            times = self._troubles[about].times + 1 if about in self._troubles else 1
+            self._troubles[about] = _Trouble(
+                error, times, _clock() + _backoff_seconds(times, transient=error.transient)
+            )
+            # What a refused or unanswered request left behind, only the API server knows.
+            self._relist_at = _clock()
+
+    def _forgive(self) -> None:
+        """Try everything at once when something else is asked for: it may be the remedy."""
+        observed = self._store.observe(self.key)
+        resources = [*observed.groups, *([observed.cluster] if observed.cluster else [])]
+        asked = {(resource.uid, resource.body["metadata"].get("generation")) for resource in resources}
+        if asked != self._asked:
+            for trouble in self._troubles.values():
+                trouble.retry_at = _clock()
+        self._asked = asked
+
+    async def _explain(self) -> None:
+        """Turn what was refused into the condition that the cluster shows, and a new reason into an Event."""
+        cluster = self._store.observe(self.key).cluster
+        present = self._plan()
+        wanted = {subject(action) for action in (*present.actions, *present.statuses)}
+        self._troubles = {about: trouble for about, trouble in self._troubles.items() if about in wanted}
+        # That a status could not be written is no news once it can be.
+        errors = [
+            trouble.error
+            for about, trouble in self._troubles.items()
+            if not _is_status(about) and (not trouble.error.transient or trouble.times > _TOLERATED_TRANSIENT_ERRORS)
+        ]
+        if not errors:
+            self._failure = None
+            return
+        known, failure = self._failure, _failure_condition(errors, cluster)
+        if known and (known.reason, known.observed_generation) == (failure.reason, failure.observed_generation):
+            return  # the same trouble, even where the message names another Pod each time
+        self._failure = failure
+        logger.warning("%s: %s: %s", self._name, failure.reason, failure.message)
+        if cluster is not None:
+            await self._report(cluster, failure)
+
+    async def _report(self, cluster: CustomResource, failure: Condition) -> None:
+        try:
+            await self._client.create_event(self.key.namespace, failure_event(cluster, failure, _now()))
+        except ApiError as error:
+            logger.warning("%s: no event could be written: %s", self._name, error.message)
+
+    def _plan(self) -> Plan:
+        return plan(self._store.observe(self.key), _now(), new_suffix=_new_suffix, failure=self._failure)
+
+    async def _list(self) -> None:
+        """List everything afresh: children first, so that an owner missing from a later list is truly gone."""
+        labelled = f"{naming.CLUSTER_NAME_LABEL}={self.key.cluster}"
+        await self._list_resource(PODS, label_selector=f"{labelled},{naming.WORKER_GROUP_NAME_LABEL}")
+        await self._list_resource(SERVICES, label_selector=labelled)
+        await self._list_resource(DEPLOYMENTS, label_selector=labelled)
+        await self._list_resource(DASK_WORKER_GROUPS)
+        await self._list_resource(DASK_CLUSTERS, field_selector=f"metadata.name={self.key.cluster}")
+        self._relist_at = _clock() + _RELIST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+
+    async def _list_resource(
+        self, resource: Resource, *, label_selector: str | None = None, field_selector: str | None = None
+    ) -> None:
+        items, version = await self._client.list(
+            resource, self.key.namespace, label_selector=label_selector, field_selector=field_selector
+        )
+        self._store.replace(self.key, resource, items, version=version)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.key.namespace}/{self.key.cluster}"
+
+
+def _is_status(about: Subject) -> bool:
+    return about[1] == "patch status"
+
+
+def _failure_condition(errors: Sequence[ApiError], cluster: CustomResource | None) -> Condition:
+    """What went wrong; of several errors, one that will not go away by itself."""
+    error = min(errors, key=lambda error: error.transient)
+    reason = error.reason or "ApiError"
+    if error.code == _FORBIDDEN and "exceeded quota" in error.message:
+        reason = "QuotaExceeded"
+    generation = int(cluster.body["metadata"].get("generation", 0)) if cluster else 0
+    return Condition("Reconciled", "False", reason, error.message, generation)
+
+
+def _backoff_seconds(times: int, *, transient: bool) -> float:
+    longest = _MAX_TRANSIENT_BACKOFF_SECONDS if transient else _MAX_BACKOFF_SECONDS
+    ceiling = min(longest, _FIRST_BACKOFF_SECONDS * 2.0 ** min(times - 1, 16))
+    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_suffix() -> str:
+    return secrets.token_hex(5)

@@ -1,0 +1,31 @@
+"""The kinds of the API that the controller reads or writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import API_GROUP, API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A namespaced resource of the API: what its URL is made of."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    def path(self, namespace: str, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, of one object, or of its subresource."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        parts = (root, self.version, "namespaces", namespace, self.plural, name, subresource)
+        return "/".join(part for part in parts if part)
+
+
+PODS = Resource("", "v1", "pods", "Pod")
+SERVICES = Resource("", "v1", "services", "Service")
+EVENTS = Resource("", "v1", "events", "Event")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+DASK_CLUSTERS = Resource(API_GROUP, API_VERSION, "daskclusters", "DaskCluster")
+DASK_WORKER_GROUPS = Resource(API_GROUP, API_VERSION, "daskworkergroups", "DaskWorkerGroup")

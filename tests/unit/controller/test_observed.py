@@ -1,0 +1,331 @@
+"""The store: what is believed of events that come late, twice, out of order or not at all."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+
+import pytest
+from dask_kubernetes_operator.reconcile import observed
+from dask_kubernetes_operator.reconcile.observed import Key, Pod, Store, key_of
+from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
+
+from .objects import KEY, LONG_AGO, NOW, Object, cluster, deployment, group, owned_by, service, terminating, worker
+
+pytestmark = pytest.mark.unit
+
+
+def pods_of(store: Store) -> dict[str, Pod]:
+    return {pod.name: pod for pod in store.observe(KEY).pods}
+
+
+def pod(version: int, *, phase: str = "Running", name: str = "w", uid: str = "") -> Object:
+    return worker(name, group(), phase=phase, version=version, uid=uid)
+
+
+# Whose an object is -----------------------------------------------------------------------------------------------
+
+
+def test_every_kind_is_found_by_its_cluster() -> None:
+    everything = [
+        (DASK_CLUSTERS, cluster()),
+        (DASK_WORKER_GROUPS, group()),
+        (DEPLOYMENTS, deployment(cluster())),
+        (SERVICES, service(cluster())),
+        (PODS, worker("w", group())),
+    ]
+    store = Store()
+    for resource, body in everything:
+        assert key_of(resource, body) == KEY
+        assert store.put(resource, body) == KEY
+    seen = store.observe(KEY)
+    assert seen.cluster is not None
+    assert [len(part) for part in (seen.groups, seen.deployments, seen.services, seen.pods)] == [1, 1, 1, 1]
+    assert not seen.empty
+    assert store.observe(Key("other", "simple")).empty
+    assert store.observe(Key("default", "other")).empty
+
+
+def test_object_without_a_cluster_is_nobodys() -> None:
+    body = worker("w", group())
+    del body["metadata"]["labels"]
+    store = Store()
+    assert key_of(PODS, body) is None
+    assert store.put(PODS, body) is None
+    assert store.remove(PODS, body) is None
+    assert list(store) == []
+
+
+def test_newest_of_two_clusters_of_one_name_counts() -> None:
+    store = Store()
+    store.put(DASK_CLUSTERS, cluster(uid="new", version=20))
+    store.put(DASK_CLUSTERS, cluster(uid="old", version=10))
+    seen = store.observe(KEY).cluster
+    assert seen is not None
+    assert seen.uid == "new"
+
+
+# What is read of a Pod --------------------------------------------------------------------------------------------
+
+
+def test_pod_is_read_whole() -> None:
+    store = Store()
+    store.put(PODS, worker("w", group(), version=7))
+    assert store.observe(KEY).pods == (
+        Pod(
+            name="w",
+            uid="uid-w",
+            version=7,
+            owner_uids=frozenset({"uid-simple-default"}),
+            foreign_owner=False,
+            terminating=False,
+            group="simple-default",
+            created_at=LONG_AGO,
+            phase="Running",
+            ready=True,
+        ),
+    )
+
+
+def test_new_pod_without_a_status_is_pending() -> None:
+    body = worker("w", group())
+    del body["status"]
+    store = Store()
+    store.put(PODS, body)
+    assert (pods_of(store)["w"].phase, pods_of(store)["w"].ready) == ("Pending", False)
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_pod_that_ended_is_finished(phase: str) -> None:
+    store = Store()
+    store.put(PODS, worker("w", group(), phase=phase, finished_at=NOW))
+    assert pods_of(store)["w"].finished
+
+
+def test_evicted_pod_without_container_status_is_finished() -> None:
+    store = Store()
+    store.put(PODS, worker("w", group(), phase="Failed"))
+    assert pods_of(store)["w"].finished
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Unknown"])
+def test_pod_with_a_container_that_restarts_is_not_finished(phase: str) -> None:
+    body = worker("w", group(), phase=phase)
+    ended = {"terminated": {"exitCode": 1, "finishedAt": "2026-11-21T12:00:00Z"}}
+    body["status"]["containerStatuses"] = [{"name": "worker", "state": ended}]
+    store = Store()
+    store.put(PODS, body)
+    assert not pods_of(store)["w"].finished
+
+
+def test_object_on_its_way_out_is_known_as_such() -> None:
+    store = Store()
+    store.put(PODS, terminating(pod(1)))
+    assert pods_of(store)["w"].terminating
+
+
+@pytest.mark.parametrize(("status", "available"), [("True", True), ("False", False), ("Unknown", False)])
+def test_deployment_is_available_only_when_it_says_so(status: str, available: bool) -> None:
+    body = deployment(cluster())
+    body["status"]["conditions"] = [{"type": "Available", "status": status}]
+    store = Store()
+    store.put(DEPLOYMENTS, body)
+    assert [part.available for part in store.observe(KEY).deployments] == [available]
+
+
+def test_time_is_read_as_utc() -> None:
+    assert observed.parse_time("2026-11-21T12:00:00Z") == datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "theirs", "uid": "uid-theirs"}
+
+
+@pytest.mark.parametrize(
+    ("references", "ours", "foreign"),
+    [
+        ([], set(), False),
+        ([owned_by(group())], {"uid-simple-default"}, False),
+        ([REPLICA_SET], set(), True),
+        ([REPLICA_SET, owned_by(group())], {"uid-simple-default"}, True),
+        ([{**owned_by(cluster()), "kind": "DaskJob"}], set(), True),
+    ],
+    ids=["none", "ours", "foreign", "both", "of a kind that is not kept"],
+)
+def test_owners_are_told_apart(references: list[Object], ours: set[str], foreign: bool) -> None:
+    store = Store()
+    store.put(PODS, worker("w", None, meta={"ownerReferences": references}))
+    assert pods_of(store)["w"].owner_uids == frozenset(ours)
+    assert pods_of(store)["w"].foreign_owner is foreign
+
+
+# Events -----------------------------------------------------------------------------------------------------------
+
+
+def test_newer_event_replaces_what_is_known() -> None:
+    store = Store()
+    store.put(PODS, pod(5, phase="Pending"))
+    assert store.put(PODS, pod(10, phase="Running")) == KEY
+    assert pods_of(store)["w"].phase == "Running"
+
+
+@pytest.mark.parametrize("version", [9, 10])
+def test_event_that_is_not_newer_changes_nothing(version: int) -> None:
+    store = Store()
+    store.put(PODS, pod(10))
+    assert store.put(PODS, pod(version, phase="Pending")) is None
+    assert pods_of(store)["w"].phase == "Running"
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    store = Store()
+    store.put(PODS, pod(9, phase="Pending"))
+    store.put(PODS, pod(10, phase="Running"))
+    assert pods_of(store)["w"].phase == "Running"
+
+
+def test_stale_event_after_an_own_write_changes_nothing() -> None:
+    store = Store()
+    store.put(DASK_WORKER_GROUPS, group(replicas=2, version=5))
+    answer_to_own_patch = group(replicas=9, version=8)
+    store.put(DASK_WORKER_GROUPS, answer_to_own_patch)
+    store.put(DASK_WORKER_GROUPS, group(replicas=2, version=6))
+    [seen] = store.observe(KEY).groups
+    assert seen.body["spec"]["worker"]["replicas"] == 9
+
+
+def test_deleted_object_is_gone() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    assert store.remove(PODS, pod(6)) == KEY
+    assert store.observe(KEY).empty
+
+
+def test_deleted_object_stays_deleted_whatever_comes_late() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    store.remove(PODS, pod(10))
+    assert store.put(PODS, pod(9)) is None
+    assert store.observe(KEY).empty
+
+
+def test_object_known_to_be_gone_from_an_answer_stays_deleted() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    store.remove_uid(KEY, PODS, "uid-w")
+    assert store.put(PODS, pod(6)) is None
+    assert store.observe(KEY).empty
+
+
+def test_deletion_seen_before_the_answer_to_the_creation_counts() -> None:
+    store = Store()
+    store.remove(PODS, pod(10))
+    assert store.put(PODS, pod(5)) is None
+    assert store.observe(KEY).empty
+
+
+def test_new_object_of_a_deleted_ones_name_is_seen() -> None:
+    store = Store()
+    store.put(PODS, pod(5, uid="old"))
+    store.remove(PODS, pod(6, uid="old"))
+    store.put(PODS, pod(7, uid="new"))
+    assert pods_of(store)["w"].uid == "new"
+
+
+def test_object_that_leaves_the_watch_and_comes_back_is_seen() -> None:
+    # A label taken away ends a filtered watch of the object with DELETED; given back, it is ADDED with the same uid.
+    store = Store()
+    store.put(PODS, pod(5))
+    store.remove(PODS, pod(6))
+    assert store.put(PODS, pod(7)) == KEY
+    assert [found.version for found in store.observe(KEY).pods] == [7]
+
+
+def test_memory_of_deletions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observed, "_REMEMBERED_DELETIONS", 2)
+    store = Store()
+    for name in ("a", "b", "c"):
+        store.remove(PODS, pod(10, name=name))
+    remembered = [name for name in ("a", "b", "c") if store.put(PODS, pod(5, name=name)) is None]
+    assert remembered == ["b", "c"]
+
+
+# Lists ------------------------------------------------------------------------------------------------------------
+
+
+def test_list_drops_what_is_older_and_not_in_it() -> None:
+    store = Store()
+    store.put(PODS, pod(5, name="lost"))
+    store.put(PODS, pod(6, name="kept"))
+    store.replace(KEY, PODS, [pod(6, name="kept")], version=10)
+    assert set(pods_of(store)) == {"kept"}
+
+
+def test_list_keeps_what_was_created_after_it_was_made() -> None:
+    store = Store()
+    store.put(PODS, pod(11, name="created meanwhile"))
+    store.replace(KEY, PODS, [], version=10)
+    assert set(pods_of(store)) == {"created meanwhile"}
+
+
+def test_list_does_not_bring_back_older_versions() -> None:
+    store = Store()
+    store.put(PODS, pod(11, phase="Running"))
+    store.replace(KEY, PODS, [pod(9, phase="Pending")], version=10)
+    assert pods_of(store)["w"].phase == "Running"
+
+
+def test_list_does_not_bring_back_what_was_deleted_after_it_was_made() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    store.remove(PODS, pod(11))
+    store.replace(KEY, PODS, [pod(5)], version=10)
+    assert store.observe(KEY).empty
+
+
+def test_list_brings_what_no_event_told() -> None:
+    store = Store()
+    store.replace(KEY, PODS, [pod(5)], version=10)
+    assert set(pods_of(store)) == {"w"}
+
+
+def test_list_of_a_namespace_touches_no_other_cluster() -> None:
+    store = Store()
+    other = group("other-default", cluster_name="other", version=3)
+    store.put(DASK_WORKER_GROUPS, other)
+    store.replace(KEY, DASK_WORKER_GROUPS, [group(version=5), other], version=10)
+    store.replace(KEY, DASK_WORKER_GROUPS, [group(version=5)], version=11)
+    assert [found.name for found in store.observe(KEY).groups] == ["simple-default"]
+    assert [found.name for found in store.observe(Key("default", "other")).groups] == ["other-default"]
+
+
+def test_list_of_one_kind_touches_no_other_kind() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    store.put(DEPLOYMENTS, deployment(cluster()))
+    store.replace(KEY, DEPLOYMENTS, [], version=10)
+    assert set(pods_of(store)) == {"w"}
+    assert not store.observe(KEY).deployments
+
+
+# Forgetting -------------------------------------------------------------------------------------------------------
+
+
+def test_forgotten_cluster_leaves_nothing_and_others_stay() -> None:
+    store = Store()
+    store.put(PODS, pod(5))
+    other = Key("default", "other")
+    store.put(DASK_CLUSTERS, cluster("other"))
+    store.forget(KEY)
+    store.forget(KEY)
+    assert store.observe(KEY).empty
+    assert not store.observe(other).empty
+    assert list(store) == [other]
+
+
+def test_bodies_are_not_changed() -> None:
+    body = group(owners=(cluster(),))
+    before = deepcopy(body)
+    store = Store()
+    store.put(DASK_WORKER_GROUPS, body)
+    store.replace(KEY, DASK_WORKER_GROUPS, [body], version=10)
+    assert body == before
