@@ -1,0 +1,7 @@
+"""``python3 -m ci``."""
+
+import sys
+
+from ci.cli import main
+
+sys.exit(main())

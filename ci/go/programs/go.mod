@@ -1,0 +1,3 @@
+module ci/programs
+
+go 1.24
