@@ -1,0 +1,1 @@
+"""Tooling of the repository: what is rendered instead of written twice."""

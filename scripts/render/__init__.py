@@ -1,0 +1,1 @@
+"""``python -m scripts.render <verb> [--check]``: everything that is rendered instead of written twice."""

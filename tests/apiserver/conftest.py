@@ -1,0 +1,52 @@
+"""An API server of each supported version with the CRDs of this repository installed."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from ci.cache import Cache
+from ci.kubernetes import binaries
+from ci.pins import pins
+from tests.apiserver.server import ApiServer, running
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CRDS = ROOT / "kustomize" / "crds"
+
+# TEST_KUBERNETES=1.36.3 keeps to one version; a version that is not in the cache is built, which takes minutes.
+VERSIONS = os.environ.get("TEST_KUBERNETES", ",".join(sorted(pins().kubernetes_versions))).split(",")
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def kubernetes_version(request: pytest.FixtureRequest) -> str:
+    """Each version of Kubernetes to test with."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def start_server(
+    kubernetes_version: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], AbstractContextManager[ApiServer]]:
+    """Starts an API server with nothing installed, for tests that change what others rely on."""
+    folder = binaries(pins().kubernetes(kubernetes_version), Cache())
+    return lambda: running(kubernetes_version, folder, tmp_path_factory.mktemp("apiserver"))
+
+
+@pytest.fixture(scope="session")
+def server(start_server: Callable[[], AbstractContextManager[ApiServer]]) -> Iterator[ApiServer]:
+    """An API server that has the CRDs. Tests that store objects use names of their own."""
+    with start_server() as started:
+        install_crds(started)
+        yield started
+
+
+def install_crds(server: ApiServer) -> None:
+    """Installs the CRDs as `kubectl apply -k` does, and waits until they are served."""
+    applied = server.kubectl("apply", "-k", str(CRDS))
+    assert applied.returncode == 0, applied.stderr
+    waited = server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    assert waited.returncode == 0, waited.stderr
