@@ -1,0 +1,324 @@
+"""What the chart installs: which objects, under which names and labels, and how the operator's pod is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.render.chart.helm import (
+    ABSENT,
+    CHART,
+    HELMS,
+    Helm,
+    Object,
+    container,
+    find_helm,
+    pick,
+    pod_spec,
+    render,
+)
+from tests.render.chart.pod_security import violations
+
+pytestmark = pytest.mark.render
+
+NAME = "dask-dask-kubernetes-operator"
+LONGEST_RELEASE = "r" * 53  # Helm's own limit
+
+
+def names(objects: list[Object]) -> set[tuple[str, str]]:
+    return {(one["kind"], one["metadata"]["name"]) for one in objects}
+
+
+def crd_names() -> set[tuple[str, str]]:
+    plurals = [path.stem for path in (CHART / "templates" / "crds").glob("*.yaml")]
+    return {("CustomResourceDefinition", f"{plural}.kubernetes.dask.org") for plural in plurals}
+
+
+def test_default_installs_exactly_these_objects(defaults_with_crds: list[Object]) -> None:
+    assert names(defaults_with_crds) == {
+        ("ServiceAccount", NAME),
+        ("ClusterRole", NAME),
+        ("ClusterRoleBinding", NAME),
+        ("Deployment", NAME),
+        *crd_names(),
+    }
+
+
+def test_single_namespace_installs_exactly_these_objects(namespaced: list[Object]) -> None:
+    assert names(namespaced) == {
+        ("ServiceAccount", NAME),
+        ("Role", NAME),
+        ("RoleBinding", NAME),
+        ("Deployment", NAME),
+    }
+
+
+def test_no_object_is_rendered_twice(defaults_with_crds: list[Object]) -> None:
+    assert len(names(defaults_with_crds)) == len(defaults_with_crds)
+
+
+@pytest.mark.parametrize("plural", ["daskclusters", "daskworkergroups"])
+def test_kind_the_operator_serves_is_installed(defaults_with_crds: list[Object], plural: str) -> None:
+    assert ("CustomResourceDefinition", f"{plural}.kubernetes.dask.org") in names(defaults_with_crds)
+
+
+def test_crds_disabled_installs_no_crd(defaults: list[Object]) -> None:
+    assert pick(defaults, "CustomResourceDefinition") == ABSENT
+
+
+def test_every_namespaced_object_names_the_releases_namespace(helm: Helm) -> None:
+    objects = render({"rbac": {"cluster": False}, "kopfArgs": ["--namespace=here"]}, helm=helm, namespace="here")
+    assert {one["metadata"].get("namespace") for one in objects} == {"here"}
+
+
+def test_render_is_the_same_every_time(helm: Helm) -> None:
+    assert render(helm=helm) == render(helm=helm)
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "expected"),
+    [
+        ("dask", {}, "dask-dask-kubernetes-operator"),
+        ("dask-kubernetes-operator", {}, "dask-kubernetes-operator"),
+        ("dask-kubernetes-operator-1666875935", {}, "dask-kubernetes-operator-1666875935"),
+        ("dask", {"nameOverride": "operator"}, "dask-operator"),
+        ("dask", {"nameOverride": "dask"}, "dask"),
+        ("dask", {"fullnameOverride": "mine"}, "mine"),
+        ("dask", {"fullnameOverride": None, "nameOverride": None}, "dask-dask-kubernetes-operator"),
+        (LONGEST_RELEASE, {}, f"{LONGEST_RELEASE}-dask-kube"),
+        (LONGEST_RELEASE, {"nameOverride": "twelve-ab-cd"}, f"{LONGEST_RELEASE}-twelve-ab"),
+        ("dask", {"fullnameOverride": "f" * 62 + "-x"}, "f" * 62),
+    ],
+)
+def test_name_of_what_is_installed(helm: Helm, release: str, values: Object, expected: str) -> None:
+    objects = render(values, helm=helm, release=release)
+    assert {one["metadata"]["name"] for one in objects} == {expected}
+    assert len(expected) <= 63
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    """Walk every scalar that is somewhere in a value."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from scalars(each)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize("word", ["1234", "1e3", "0x10"])
+def test_name_that_looks_like_a_number_stays_a_string(helm: Helm, word: str) -> None:
+    values = {
+        "fullnameOverride": word,
+        "nameOverride": word,
+        "serviceAccount": {"name": word, "annotations": {"a": word}},
+        "image": {"name": word, "tag": word},
+        "imagePullSecrets": [word, {"name": word}],
+        "podAnnotations": {"a": word},
+        "nodeSelector": {"a": word},
+        "priorityClassName": word,
+        "kopfArgs": [word],
+    }
+    objects = render(values, helm=helm, release=word, namespace=word)
+    for one in objects:
+        assert {type(each) for each in scalars(one["metadata"])} == {str}
+    operator = container(objects)
+    spec = pod_spec(objects)
+    assert operator["image"] == f"{word}:{word}"
+    assert operator["args"][1] == word
+    assert {spec["serviceAccountName"], spec["priorityClassName"], spec["nodeSelector"]["a"]} == {word}
+    assert spec["imagePullSecrets"] == [{"name": word}, {"name": word}]
+    assert pick(objects, "ClusterRoleBinding", "roleRef", "name") == word
+    assert pick(objects, "ClusterRoleBinding", "subjects", 0, "namespace") == word
+
+
+def label_sets(objects: list[Object]) -> list[dict[str, str]]:
+    pods = pick(objects, "Deployment", "spec", "template", "metadata", "labels")
+    return [one["metadata"]["labels"] for one in objects] + [pods]
+
+
+def test_labels_of_every_object(defaults: list[Object]) -> None:
+    for one in defaults:
+        assert one["metadata"]["labels"] == {
+            "app.kubernetes.io/name": "dask-kubernetes-operator",
+            "app.kubernetes.io/instance": "dask",
+            "app.kubernetes.io/version": "set-by-chartpress",
+            "app.kubernetes.io/component": "controller",
+            "app.kubernetes.io/part-of": "dask",
+            "app.kubernetes.io/managed-by": "Helm",
+            "helm.sh/chart": "dask-kubernetes-operator-0.0.1-set.by.chartpress",
+        }
+
+
+def test_selector_holds_only_what_never_changes(defaults: list[Object]) -> None:
+    assert pick(defaults, "Deployment", "spec", "selector") == {
+        "matchLabels": {
+            "app.kubernetes.io/name": "dask-kubernetes-operator",
+            "app.kubernetes.io/instance": "dask",
+        }
+    }
+
+
+def test_pods_carry_what_the_selector_asks_and_not_the_chart_version(defaults: list[Object]) -> None:
+    labels = pick(defaults, "Deployment", "spec", "template", "metadata", "labels")
+    selector = pick(defaults, "Deployment", "spec", "selector", "matchLabels")
+    assert selector.items() <= labels.items()
+    assert "helm.sh/chart" not in labels
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("2026.11.0", "2026.11.0"),
+        ("t" * 128, "t" * 63),
+        ("_private_", "private"),
+        ("t" * 62 + "-x", "t" * 62),
+    ],
+)
+def test_version_label_is_a_valid_label_whatever_the_tag(helm: Helm, tag: str, expected: str) -> None:
+    objects = render({"image": {"tag": tag}}, helm=helm)
+    assert {labels["app.kubernetes.io/version"] for labels in label_sets(objects)} == {expected}
+    assert container(objects)["image"] == f"ghcr.io/dask/dask-kubernetes-operator:{tag}"
+
+
+def test_one_operator_at_a_time(defaults: list[Object]) -> None:
+    assert pick(defaults, "Deployment", "spec", "replicas") == 1
+    assert pick(defaults, "Deployment", "spec", "strategy") == {"type": "Recreate"}
+
+
+def test_operator_is_started_with_the_chart_flag_then_the_users(helm: Helm) -> None:
+    objects = render({"kopfArgs": ["-n", "one", "--dev"]}, helm=helm)
+    assert container(objects)["args"] == ["--liveness=http://0.0.0.0:8080/healthz", "-n", "one", "--dev"]
+    assert "command" not in container(objects)
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_probe_asks_the_port_that_kopf_listens_on(defaults: list[Object], probe: str) -> None:
+    operator = container(defaults)
+    assert operator[probe]["httpGet"] == {"path": "/healthz", "port": "http-health"}
+    assert operator["ports"] == [{"name": "http-health", "containerPort": 8080, "protocol": "TCP"}]
+
+
+def test_operator_knows_its_pod_and_namespace(defaults: list[Object]) -> None:
+    env = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container(defaults)["env"]}
+    assert env == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+
+
+def test_token_is_mounted_by_the_pod_and_not_by_the_account(defaults: list[Object]) -> None:
+    assert pod_spec(defaults)["automountServiceAccountToken"] is True
+    assert pick(defaults, "ServiceAccount", "automountServiceAccountToken") is False
+
+
+def test_pod_gets_no_service_environment(defaults: list[Object]) -> None:
+    assert pod_spec(defaults)["enableServiceLinks"] is False
+
+
+def test_default_satisfies_pod_security_restricted(defaults: list[Object]) -> None:
+    assert violations(pod_spec(defaults)) == []
+    assert container(defaults)["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_restricted_without_a_fixed_user(helm: Helm) -> None:
+    objects = render({"securityContext": {"runAsUser": None}}, helm=helm)
+    assert "runAsUser" not in container(objects)["securityContext"]
+    assert violations(pod_spec(objects)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "violation"),
+    [
+        ({"securityContext": {"privileged": True}}, "container operator: privileged"),
+        ({"securityContext": {"seccompProfile": None}}, "container operator: no seccompProfile"),
+        ({"securityContext": {"runAsUser": 0}}, "container operator: runAsUser is 0"),
+        (
+            {"securityContext": {"capabilities": {"drop": []}}},
+            "container operator: capability ALL is not dropped",
+        ),
+        (
+            {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
+            "volume host is of type ['hostPath']",
+        ),
+    ],
+)
+def test_user_can_leave_restricted_behind(helm: Helm, values: Object, violation: str) -> None:
+    assert violations(pod_spec(render(values, helm=helm))) == [violation]
+
+
+def test_user_id_of_openshift_is_not_written_as_a_float(helm: Helm) -> None:
+    objects = render({"securityContext": {"runAsUser": 1000650000}}, helm=helm)
+    assert repr(container(objects)["securityContext"]["runAsUser"]) == "1000650000"
+
+
+OWN_TMP = {"name": "operator-tmp", "mountPath": "/tmp"}  # noqa: S108
+
+
+def test_tmp_is_writable(defaults: list[Object]) -> None:
+    assert container(defaults)["volumeMounts"] == [OWN_TMP]
+    assert pod_spec(defaults)["volumes"] == [{"name": "operator-tmp", "emptyDir": {}}]
+
+
+def test_users_volumes_stand_beside_tmp(helm: Helm) -> None:
+    volume = {"name": "tmp", "secret": {"secretName": "plugins"}}
+    mount = {"name": "tmp", "mountPath": "/plugins"}
+    objects = render({"volumes": [volume], "volumeMounts": [mount]}, helm=helm)
+    assert pod_spec(objects)["volumes"] == [{"name": "operator-tmp", "emptyDir": {}}, volume]
+    assert container(objects)["volumeMounts"] == [OWN_TMP, mount]
+
+
+@pytest.mark.parametrize("path", ["/tmp", "/tmp/"])  # noqa: S108
+def test_users_volume_at_tmp_takes_the_place_of_the_charts(helm: Helm, path: str) -> None:
+    volume = {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}
+    mount = {"name": "scratch", "mountPath": path}
+    objects = render({"volumes": [volume], "volumeMounts": [mount]}, helm=helm)
+    assert pod_spec(objects)["volumes"] == [volume]
+    assert container(objects)["volumeMounts"] == [mount]
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [["one", "two"], [{"name": "one"}, {"name": "two"}], ["one", {"name": "two"}]],
+)
+def test_image_pull_secrets_are_names_or_objects(helm: Helm, secrets: list[Any]) -> None:
+    objects = render({"imagePullSecrets": secrets}, helm=helm)
+    assert pod_spec(objects)["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        ({}, NAME),
+        ({"name": "mine"}, "mine"),
+        ({"create": False, "name": "mine"}, "mine"),
+        ({"create": False}, "default"),
+    ],
+)
+def test_binding_and_pod_use_the_same_account(helm: Helm, values: Object, account: str) -> None:
+    objects = render({"serviceAccount": values}, helm=helm)
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": "dask-operator"}
+    assert pod_spec(objects)["serviceAccountName"] == account
+    assert pick(objects, "ClusterRoleBinding", "subjects") == [subject]
+    created = values.get("create", True)
+    assert pick(objects, "ServiceAccount", "metadata", "name") == (account if created else ABSENT)
+
+
+EVERYTHING: Object = {
+    "imagePullSecrets": ["one"],
+    "serviceAccount": {"annotations": {"a": "b"}},
+    "rbac": {"cluster": False},
+    "podAnnotations": {"a": "b"},
+    "podSecurityContext": {"fsGroup": 1000650000},
+    "resources": {"limits": {"cpu": 0.5, "memory": "1Gi"}},
+    "nodeSelector": {"a": "true"},
+    "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 30}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "high",
+    "kopfArgs": ["--namespace=dask-operator", "--verbose"],
+    "crds": {"annotations": {"a": "b"}},
+}
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_both_helms_render_the_same_objects(values: Object) -> None:
+    first, second = (render(values, helm=find_helm(name), crds=True) for name in HELMS)
+    assert first == second
