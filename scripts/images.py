@@ -1,0 +1,177 @@
+"""Build the images and package the chart with chartpress, without touching the working tree.
+
+chartpress writes the tags it derives from git history into the chart's files. It therefore works on a clone to
+which the working tree's uncommitted changes are committed: an interrupted build leaves nothing behind, what is built
+is what is on disk, and its tag names it. The commit is made of nothing but contents and the parent's date, so that
+the same contents have the same tag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import chartpress
+import yaml
+
+from ci import base_image, cluster, tools
+from ci.cache import Cache
+from ci.cli import guarded
+from ci.console import Failure, console
+from ci.process import output, run
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = "chart/dask-kubernetes-operator"
+CONTROLLER_IMAGE = "dask-kubernetes-operator"
+DEMO_IMAGE = "dask-kubernetes-operator-demo"
+
+# Images are pushed nowhere unless this names where to: for a cluster that is not a kind cluster on this machine.
+PREFIX_VARIABLE = "IMAGE_PREFIX"
+
+# All that the images and the chart are made of. What else changed gives no new tag.
+SOURCES = ("chartpress.yaml", "chart", "controller", "examples/image")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build leaves.
+
+    Attributes:
+        chart: the packaged chart, whose values name the controller image.
+        controller: reference of the controller image.
+        dask: reference of the Dask image of the demo and the tests.
+    """
+
+    chart: Path
+    controller: str
+    dask: str
+
+
+def build() -> Built:
+    """Build what is not built yet.
+
+    Raises:
+        Failure: this is no git checkout, or a build failed.
+    """
+    base = base_image.ensure()
+    helm = tools.ensure(["helm"])["helm"]
+    log = Cache().log("images")
+    with _snapshot() as tree, console.step("build the images and package the chart") as step:
+        environment = {"BASE_IMAGE": base, **_builder_environment()}
+        build_all = [sys.executable, "-m", "chartpress", *_registry_options()]
+        run(build_all, step=step, log=log, what="chartpress", cwd=tree, env=environment)
+        references = _references(tree)
+        target = ROOT / "build" / "charts"
+        shutil.rmtree(target, ignore_errors=True)
+        package = [str(helm), "package", CHART, "--destination", str(target)]
+        run(package, step=step, log=log, what="helm package", cwd=tree)
+    (chart,) = target.glob("*.tgz")
+    return Built(chart=chart, controller=references[CONTROLLER_IMAGE], dask=references[DEMO_IMAGE])
+
+
+def load(built: Built, cluster_name: str) -> None:
+    """Have a cluster's nodes hold the images; those of a registry of the user's they pull themselves."""
+    if not os.environ.get(PREFIX_VARIABLE):
+        cluster.load([built.controller, built.dask], cluster_name)
+
+
+def size_mb(image: str, *, beyond: str) -> float:
+    """Compressed size in MB of the layers that an image adds to its base.
+
+    Raises:
+        Failure: one of them is not there.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        return max(0.0, _compressed_mb(image, Path(directory)) - _compressed_mb(beyond, Path(directory)))
+
+
+def _compressed_mb(image: str, directory: Path) -> float:
+    archive = directory / "image.tar.gz"
+    with archive.open("wb") as sink, subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as save:
+        subprocess.run(["gzip", "-6"], stdin=save.stdout, stdout=sink, check=True)
+    if save.returncode:
+        raise Failure(f"docker save {image} failed; build it with: make image")
+    return archive.stat().st_size / 1e6
+
+
+def _references(tree: Path) -> dict[str, str]:
+    """The images' references by name. ``chartpress --list-images`` leaves out those that the chart does not name."""
+    (chart,) = yaml.safe_load((tree / "chartpress.yaml").read_text())["charts"]
+    images = {name: {**options, "valuesPath": name} for name, options in chart["images"].items()}
+    prefix = os.environ.get(PREFIX_VARIABLE) or chart["imagePrefix"]
+    with chdir(tree):
+        found = chartpress.build_images(prefix, images, skip_build=True)
+    return {name: f"{image['repository']}:{image['tag']}" for name, image in found.items()}
+
+
+def _registry_options() -> list[str]:
+    prefix = os.environ.get(PREFIX_VARIABLE)
+    return ["--image-prefix", prefix, "--push"] if prefix else []
+
+
+def _builder_environment() -> dict[str, str]:
+    """Debian's Docker has no buildx; its client then needs to be told to use the classic builder."""
+    status, _, _ = output(["docker", "buildx", "version"])
+    return {} if status == 0 else {"DOCKER_BUILDKIT": "0"}
+
+
+@contextmanager
+def _snapshot() -> Iterator[Path]:
+    """A clone of the repository at what is on disk."""
+    if not (ROOT / ".git").exists():
+        raise Failure("This is no git checkout, and versions come from git history; clone the repository with git.")
+    with tempfile.TemporaryDirectory(prefix="snapshot-") as directory:
+        tree = Path(directory) / "tree"
+        _git("clone", "--quiet", "--shared", str(ROOT), str(tree), cwd=ROOT)
+        changed = _git("diff", "--name-only", "-z", "HEAD", "--", *SOURCES, cwd=ROOT)
+        untracked = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *SOURCES, cwd=ROOT)
+        for name in filter(None, (changed + untracked).split("\0")):
+            _carry_over(ROOT / name, tree / name)
+        _git("add", "--all", cwd=tree)
+        if _git("status", "--porcelain", cwd=tree):
+            date = _git("log", "-1", "--format=%cI", cwd=tree).strip()
+            who = {"NAME": "snapshot", "EMAIL": "snapshot@localhost", "DATE": date}
+            environment = {
+                f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()
+            }
+            _git("commit", "--quiet", "--no-verify", "--message", "snapshot", cwd=tree, env=environment)
+        yield tree
+
+
+def _carry_over(source: Path, target: Path) -> None:
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    else:
+        target.unlink(missing_ok=True)
+
+
+def _git(*args: str, cwd: Path, env: dict[str, str] | None = None) -> str:
+    answer = subprocess.run(
+        ["git", *args], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        raise Failure(f"git {args[0]} failed: {answer.stderr.strip()}")
+    return answer.stdout
+
+
+def main() -> None:
+    """Build the images, print their references and the controller's size beyond its base."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    built = build()
+    with console.step("measure the controller image"):
+        size = size_mb(built.controller, beyond=base_image.ensure())
+    console.say(f"controller image: {size:.1f} MB compressed beyond its base")
+    print(built.controller, built.dask, built.chart, sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,27 @@
+"""Have all that the tests need before they start, because inside them nobody sees how it gets on."""
+
+from __future__ import annotations
+
+import sys
+
+from ci import engine, node_image, tools
+from ci.cache import Cache
+from ci.cli import guarded
+from ci.kubernetes import binaries
+from ci.pins import pins
+from scripts import images
+
+
+def main() -> None:
+    """Have the tools, the engine, the API servers, the node image and this tree's own images."""
+    cache = Cache()
+    tools.ensure(cache=cache)
+    engine.ensure(cache)
+    for version in sorted(pins().kubernetes_versions):
+        binaries(pins().kubernetes(version), cache)
+    node_image.ensure(cache=cache)
+    images.build()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,126 @@
+"""A cluster under test as a person at a terminal sees it: kubectl, and a Dask client through a port-forward."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import yaml
+from dask_kubernetes.operator import make_cluster_spec
+from distributed import Client
+from pytest_kind import KindCluster
+
+T = TypeVar("T")
+
+Object = dict[str, Any]
+
+OPERATOR_NAMESPACE = "dask-operator-e2e"
+
+CLUSTER_NAME_LABEL = "dask.org/cluster-name"
+GROUP_NAME_LABEL = "dask.org/workergroup-name"
+
+# Generous, because it only bounds how long a failure takes to be told: success never waits for it.
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One namespace of one cluster, with the operator at work in it.
+
+    Attributes:
+        kind: pytest-kind's handle on the cluster.
+        namespace: where the test puts its objects.
+        dask_image: reference of an image with Dask that the cluster's nodes hold.
+    """
+
+    kind: KindCluster
+    namespace: str
+    dask_image: str
+
+    def kubectl(self, *args: str, input: str | None = None) -> str:
+        """Run kubectl in the test's namespace and return what it prints.
+
+        Raises:
+            AssertionError: it failed; the message is what it printed.
+        """
+        try:
+            return str(
+                self.kind.kubectl(
+                    "--namespace",
+                    self.namespace,
+                    *args,
+                    input=input,
+                    stderr=subprocess.STDOUT,
+                    timeout=PATIENCE_SECONDS,
+                )
+            )
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(f"kubectl {' '.join(args)}: {error.output}") from error
+
+    def apply(self, *objects: Object) -> None:
+        """Apply objects as ``kubectl apply -f -`` does."""
+        self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
+
+    def get(self, kind: str, name: str) -> Object:
+        """One object."""
+        return dict(json.loads(self.kubectl("get", kind, name, "-o", "json")))
+
+    def find(self, kind: str, selector: str = "") -> list[Object]:
+        """The objects that a label selector names."""
+        answer = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))
+        return list(answer["items"])
+
+    def wait(self, condition: str, target: str) -> None:
+        """Wait until e.g. ``condition=Ready`` holds of e.g. ``daskcluster/simple``, as ``kubectl wait`` does."""
+        self.kubectl("wait", f"--for={condition}", target, f"--timeout={PATIENCE_SECONDS:.0f}s")
+
+    def pods(self, cluster: str, *, component: str = "worker") -> list[Object]:
+        """A cluster's pods of one component that are not on their way out."""
+        found = self.find("pods", f"{CLUSTER_NAME_LABEL}={cluster},dask.org/component={component}")
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def ready_pods(self, cluster: str, *, component: str = "worker") -> list[str]:
+        """The names of those of them that are ready."""
+        return [pod["metadata"]["name"] for pod in self.pods(cluster, component=component) if is_ready(pod)]
+
+    @contextmanager
+    def client(self, cluster: str) -> Iterator[Client]:
+        """A Dask client connected to a cluster's scheduler."""
+        # One try: pytest-kind starts the forward anew for every further one, also after it succeeded.
+        forward = self.kind.port_forward(
+            f"service/{cluster}-scheduler", 8786, "--namespace", self.namespace, retries=1
+        )
+        with forward as port, Client(f"tcp://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+            yield client
+
+
+def is_ready(obj: Object) -> bool:
+    """Whether an object's Ready condition is true."""
+    conditions = obj.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def eventually(what: str, read: Callable[[], T], holds: Callable[[T], bool], *, every_seconds: float = 0.2) -> T:
+    """Read a state until it is as it should be, and return it.
+
+    Raises:
+        AssertionError: it did not become so in time; the message has the last state.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        state = read()
+        if holds(state):
+            return state
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE_SECONDS:.0f} s: {what}; last seen: {state!r}")
+        time.sleep(every_seconds)
+
+
+def dask_cluster(name: str, image: str, *, replicas: int) -> Object:
+    """A DaskCluster as KubeCluster would make it, with an image that the test cluster holds."""
+    return make_cluster_spec(name=name, image=image, n_workers=replicas)
