@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(tools.names())}; all unless given")
     verb.add_argument("--path", action="store_true", help="print the path of each tool instead, a line each")
     verb = verbs.add_parser("engine", help="have a Docker engine that runs; prints its version")
-    verb.add_argument("--stop", action="store_true", help="stop the engine, if this command started it")
+    verb.add_argument(
+        "--stop", action="store_true", help="stop the engine if this command started it and no container runs in it"
+    )
     verbs.add_parser("base-image", help="have a Python base image; prints its reference")
     verb = verbs.add_parser("node-image", help="have the image of a kind node; prints its reference")
     _add_kubernetes(verb)
@@ -107,8 +109,7 @@ def _answer(options: argparse.Namespace, cache: Cache) -> list[str]:
             return [str(tools.directory(options.names, cache))]
         case "engine":
             if options.stop:
-                if not engine.stop(cache):
-                    console.say("no engine runs that this command started; nothing is stopped")
+                engine.stop(cache)
                 return []
             return [engine.ensure(cache)]
         case "base-image":

@@ -22,6 +22,9 @@ INFO_SECONDS = 20
 RUNTIME = "runc-wrapper"
 PROGRAMS = HERE / "go" / "programs"
 
+# Python complains of a child that is forgotten while it runs, which is what a daemon is for.
+_daemons: list[subprocess.Popen[bytes]] = []
+
 
 def ensure(cache: Cache | None = None) -> str:
     """Have a Docker engine that answers; as root on Debian one is installed and started.
@@ -154,6 +157,7 @@ def _start(cache: Cache) -> str:
                 start_new_session=True,
                 cwd="/",
             )
+        _daemons.append(daemon)
         try:
             return _wait(step, daemon, log)
         except BaseException:
@@ -180,15 +184,20 @@ def _wait(step: Step, daemon: subprocess.Popen[bytes] | None, log: Path) -> str:
 
 
 def stop(cache: Cache | None = None) -> bool:
-    """Stop the engine that we started; every container in it stops with it.
+    """Stop the engine that we started, unless containers run in it, which would stop with it. Says why it does not.
 
-    :returns: whether there was one.
+    :returns: whether it was stopped.
     :raises Failure: it does not end.
     """
     cache = cache or Cache()
     pid_file = cache.root / "engine" / "dockerd.pid"
     pid = _our_daemon(pid_file)
     if pid is None:
+        console.say("no engine runs that was started from this cache; nothing is stopped")
+        return False
+    _, running, _ = output(["docker", "ps", "--format", "{{.Names}}"])
+    if names := running.split():
+        console.say(f"the Docker engine is left running for its containers: {', '.join(names)}")
         return False
     with console.step("stop the Docker engine") as step:
         os.kill(pid, signal.SIGTERM)

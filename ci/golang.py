@@ -18,6 +18,12 @@ def found() -> bool:
     return shutil.which("go") is not None
 
 
+def build_cache() -> Path:
+    """Where Go keeps what it compiled, which is most of what a build needs of a disk."""
+    status, answer, _ = output(["go", "env", "GOCACHE"]) if found() else (1, "", "")
+    return Path(answer.strip()) if not status and answer.strip() else Path.home()
+
+
 def _require_go(module: Path, what: str) -> None:
     """Check that there is a Go that builds a module.
 

@@ -79,7 +79,7 @@ def require_disk(path: Path, gigabytes: float, what: str) -> None:
     if free < gigabytes:
         raise Failure(
             f"{what} needs about {gigabytes:g} GB and {existing} has {free:.1f} GB free;"
-            " free some space or set CI_CACHE_DIR to another disk."
+            " free some space, or set CI_CACHE_DIR, and GOCACHE where Go builds, to another disk."
         )
 
 

@@ -44,7 +44,8 @@ def binaries(kubernetes: Kubernetes, cache: Cache) -> Path:
     what = f"Kubernetes {kubernetes.version}"
 
     def build(folder: Path) -> None:
-        host.require_disk(cache.root, BUILD_GIGABYTES, f"building {what}")
+        host.require_disk(cache.root, 1, f"building {what}")
+        host.require_disk(golang.build_cache(), BUILD_GIGABYTES, f"building {what}")
         packages = [*(f"k8s.io/kubernetes/cmd/{name}" for name in (*CONTROL_PLANE, *NODE)), ETCD]
         with console.step(f"build {what} from Go modules") as step:
             golang.build(

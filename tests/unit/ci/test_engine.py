@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def test_where_none_can_be_started(
         engine.ensure(cache)
 
 
+def test_an_engine_with_containers_is_left_running(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, said: io.StringIO
+) -> None:
+    monkeypatch.setattr(engine, "_our_daemon", lambda _: os.getpid())
+    monkeypatch.setattr(engine, "output", lambda *_, **__: (0, "dev-control-plane\nother\n", ""))
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("it was stopped"))
+    assert not engine.stop(cache)
+    assert said.getvalue() == "the Docker engine is left running for its containers: dev-control-plane, other\n"
+
+
+@pytest.mark.usefixtures("said")
 def test_only_an_engine_of_ours_is_stopped(cache: Cache) -> None:
     assert not engine.stop(cache)
     pid_file = cache.folder("engine") / "dockerd.pid"

@@ -200,11 +200,12 @@ def test_deleted_object_is_gone() -> None:
     assert store.observe(KEY).empty
 
 
-def test_deleted_object_stays_deleted_whatever_comes_late() -> None:
+@pytest.mark.parametrize("version", [5, 9, 10])
+def test_deleted_object_stays_deleted_whatever_comes_late(version: int) -> None:
     store = Store()
     store.put(PODS, pod(5))
     store.remove(PODS, pod(10))
-    assert store.put(PODS, pod(9)) is None
+    assert store.put(PODS, pod(version)) is None
     assert store.observe(KEY).empty
 
 

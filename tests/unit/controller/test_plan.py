@@ -179,7 +179,17 @@ def test_workers_of_another_group_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [terminating(deployment(CLUSTER)), terminating(service(CLUSTER))], ids=["deployment", "service"]
+    "part",
+    [
+        terminating(part)
+        for owner in (CLUSTER, OLD, None)
+        for part in (deployment(owner, uid="uid-going"), service(owner, uid="uid-going"))
+    ],
+    ids=[
+        f"{part} of {owner}"
+        for owner in ("the cluster", "a former one", "nobody")
+        for part in ("deployment", "service")
+    ],
 )
 def test_name_that_is_on_its_way_out_is_waited_for(part: Object) -> None:
     rest = [body for body in EVERYTHING if body["kind"] != part["kind"]]
@@ -444,6 +454,14 @@ def test_group_that_is_being_orphaned_gets_no_more_workers() -> None:
     going = terminating(GROUP, "orphan")
     found = actions(CLUSTER, going, SCHEDULER, SERVICE, worker("w1", None), WORKERS[1])
     assert [line for line in summary(found) if "Pod" in line] == []
+
+
+@pytest.mark.parametrize("others", [EVERYTHING, ()], ids=["in a new cluster", "alone"])
+def test_group_that_others_own_too_outlives_its_cluster(others: tuple[Object, ...]) -> None:
+    shared = group("simple-highmem", uid="uid-shared", replicas=1, cluster_replicas=None)
+    shared["metadata"]["ownerReferences"] = [FOREIGN, owned_by(OLD)]
+    pod = worker("h1", shared, group_name="simple-highmem")
+    assert deletions(actions(*others, shared, pod)) == []
 
 
 def test_workers_of_a_deleted_group_go_and_those_of_others_stay() -> None:

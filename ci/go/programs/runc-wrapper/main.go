@@ -19,6 +19,9 @@ const missing = "CAP_SYS_RESOURCE"
 // The places of the real runc. The wrapper itself stands before them on the PATH of a node.
 var realRunc = []string{"/usr/sbin/runc", "/usr/bin/runc"}
 
+// The commands of runc; the first of them on a command line is the one to run.
+const commands = " checkpoint create delete events exec features kill list pause ps restore resume run spec start state update "
+
 // document returns the file runc takes its process from, and whether that file is a whole OCI configuration.
 func document(args []string) (path string, whole bool) {
 	bundle, process, command := ".", "", ""
@@ -28,10 +31,8 @@ func document(args []string) (path string, whole bool) {
 			value = args[i+1]
 		}
 		switch {
-		case arg == "create" || arg == "run" || arg == "restore" || arg == "exec":
-			if command == "" {
-				command = arg
-			}
+		case command == "" && strings.Contains(commands, " "+arg+" "):
+			command = arg
 		case arg == "-b" || (strings.HasPrefix(arg, "-") && name == "bundle"):
 			bundle = value
 		case arg == "-p" || (strings.HasPrefix(arg, "-") && name == "process"):
