@@ -170,7 +170,7 @@ Go on:
     Python: Client("tcp://127.0.0.1:8786")    dashboard: http://127.0.0.1:8787/status
 Clean up:
   kubectl delete daskcluster {name}
-  make demo-down""")
+  {"helm uninstall --namespace " + NAMESPACE + " " + RELEASE if clusters.is_existing() else "make demo-down"}""")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     """End the reconciler's work."""
-    await _reconciler(memo).stop()
+    reconciler = memo.get("reconciler")
+    if reconciler is not None:  # there is none when the start failed
+        await reconciler.stop()
 
 
 async def note(body: kopf.Body, resource: kopf.Resource, memo: kopf.Memo, **_: Any) -> None:

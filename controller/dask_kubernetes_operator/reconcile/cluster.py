@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from math import inf
 
 from .. import naming
@@ -19,7 +21,7 @@ from .act import carry_out
 from .conditions import Condition
 from .events import failure_event
 from .observed import CustomResource, Key, Store
-from .plan import Action, Plan, Subject, plan, subject
+from .plan import Action, Create, Plan, Subject, plan, subject
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +60,15 @@ class ClusterReconciler:
         self._asked: object = None
         self._troubles: dict[Subject, _Trouble] = {}
         self._failure: Condition | None = None
+        self._unanswered: list[str] = []
 
     def wake(self) -> None:
         """Something changed: reconcile soon."""
         self._waker.set()
 
-    def relist(self) -> None:
-        """What is known may be wrong: list it afresh, and reconcile soon."""
-        self._relist_at = _clock()
+    def relist(self, *, within_seconds: float) -> None:
+        """What is known may be wrong: list it afresh within that time, at a moment that others do not share."""
+        self._relist_at = min(self._relist_at, _clock() + random.uniform(0, within_seconds))  # noqa: S311
         self.wake()
 
     async def run(self) -> None:
@@ -129,6 +132,9 @@ class ClusterReconciler:
         ]
         refused = await carry_out(self._client, self._store, self.key, due)
         errors = {subject(action): error for action, error in refused}
+        unanswered = {_suffix(action) for action, error in refused if error.code == 0}
+        asked = {_suffix(action) for action in due}
+        self._unanswered = [*(set(self._unanswered) - asked), *(unanswered - {""})]
         for about in {subject(action) for action in due}:
             error = errors.get(about)
             if error is None:
@@ -181,7 +187,13 @@ class ClusterReconciler:
             logger.warning("%s: no event could be written: %s", self._name, error.message)
 
     def _plan(self) -> Plan:
-        return plan(self._store.observe(self.key), _now(), new_suffix=_new_suffix, failure=self._failure)
+        observed = self._store.observe(self.key)
+        present = {pod.name.rsplit("-", 1)[-1] for pod in observed.pods}
+        # First the names of workers that a request without an answer may yet create: asking for those again cannot
+        # make a second one.
+        self._unanswered = [suffix for suffix in self._unanswered if suffix not in present]
+        suffixes = chain(self._unanswered, iter(partial(secrets.token_hex, 5), ""))
+        return plan(observed, _now(), new_suffix=suffixes.__next__, failure=self._failure)
 
     async def _list(self) -> None:
         """List everything afresh: children first, so that an owner missing from a later list is truly gone."""
@@ -234,5 +246,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _new_suffix() -> str:
-    return secrets.token_hex(5)
+def _suffix(action: Action) -> str:
+    """What makes the name of the worker unique that an action creates; empty for any other action."""
+    if isinstance(action, Create) and action.resource == PODS:
+        return str(action.body["metadata"]["name"]).rsplit("-", 1)[-1]
+    return ""

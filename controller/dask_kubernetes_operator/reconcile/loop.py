@@ -12,6 +12,7 @@ from .observed import Key, Store, key_of
 
 # A watch that begins anew shows every object again: one fresh listing for all of them will do.
 _DISTRUST_INTERVAL_SECONDS = 10.0
+_SPREAD_SECONDS = 3.0
 
 
 class Reconciler:
@@ -77,5 +78,6 @@ class Reconciler:
         if now - self._distrusted_at < _DISTRUST_INTERVAL_SECONDS:
             return
         self._distrusted_at = now
+        self._watched.clear()
         for cluster in self._clusters.values():
-            cluster.relist()
+            cluster.relist(within_seconds=_SPREAD_SECONDS)

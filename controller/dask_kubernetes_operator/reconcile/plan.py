@@ -271,10 +271,12 @@ def _ensure_default_group(
     wanted = str(cluster.worker.replicas)
     if group.metadata.annotations.get(naming.CLUSTER_REPLICAS_ANNOTATION) == wanted:
         return
-    patch = {
-        "metadata": {"annotations": {naming.CLUSTER_REPLICAS_ANNOTATION: wanted}},
-        "spec": {"worker": {"replicas": cluster.worker.replicas}},
+    patch: builders.Object = {
+        "metadata": {"uid": group.identity.uid, "annotations": {naming.CLUSTER_REPLICAS_ANNOTATION: wanted}}
     }
+    if naming.CLUSTER_REPLICAS_ANNOTATION in group.metadata.annotations:
+        # Without the annotation the group is from another operator, and its replicas are what somebody scaled it to.
+        patch["spec"] = {"worker": {"replicas": cluster.worker.replicas}}
     draft.actions.append(Patch(DASK_WORKER_GROUPS, name, patch))
 
 
@@ -342,7 +344,9 @@ def _group_status(group: DaskWorkerGroup, observed: Observed, now: datetime) -> 
         "readyReplicas": ready,
         "selector": naming.selector(labels),
     }
-    return _status_patch(DASK_WORKER_GROUPS, group.identity.name, group.status, wanted, [condition], now)
+    return _status_patch(
+        DASK_WORKER_GROUPS, group.identity.name, group.identity.uid, group.status, wanted, [condition], now
+    )
 
 
 def _cluster_status(
@@ -394,7 +398,7 @@ def _cluster_status(
         "schedulerAddress": builders.scheduler_address(cluster),
         "dashboardAddress": builders.dashboard_address(cluster),
     }
-    patch = _status_patch(DASK_CLUSTERS, name, cluster.status, wanted, conditions, now)
+    patch = _status_patch(DASK_CLUSTERS, name, cluster.identity.uid, cluster.status, wanted, conditions, now)
     return [patch] if patch else []
 
 
@@ -426,13 +430,16 @@ def _invalid_status(
     generation = int(resource.body["metadata"].get("generation", 0))
     condition = Condition("Reconciled", "False", "Invalid", trouble, generation)
     wanted = {"observedGeneration": generation, **extra}
-    patch = _status_patch(api, resource.name, resource.body.get("status") or {}, wanted, [condition], now)
+    patch = _status_patch(
+        api, resource.name, resource.uid, resource.body.get("status") or {}, wanted, [condition], now
+    )
     return [patch] if patch else []
 
 
 def _status_patch(
     api: Resource,
     name: str,
+    uid: str,
     present: Any,
     wanted: builders.Object,
     conditions: Iterable[Condition],
@@ -443,4 +450,7 @@ def _status_patch(
     changes = {key: value for key, value in wanted.items() if present.get(key) != value}
     if merged != list(present.get("conditions") or ()):
         changes["conditions"] = merged
-    return Patch(api, name, {"status": changes}, subresource="status") if changes else None
+    if not changes:
+        return None
+    # With its uid, so that an object of the same name made meanwhile does not get this one's status.
+    return Patch(api, name, {"metadata": {"uid": uid}, "status": changes}, subresource="status")

@@ -47,7 +47,7 @@ class Operator:
         self.world.listeners.remove(self._deliver)
         for delivery in self._deliveries:
             delivery.cancel()
-        await self.reconciler.stop()
+        await asyncio.wait_for(self.reconciler.stop(), timeout=60)
 
     def _deliver(self, resource: Resource, event: str, body: Object) -> None:
         if resource.kind in self.deaf_to:

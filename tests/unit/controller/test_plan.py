@@ -84,7 +84,8 @@ def status(result: Plan, kind: str = "DaskCluster", name: str = "simple") -> dic
     """The status that a plan writes on one object."""
     [patch] = [patch for patch in result.statuses if (patch.resource.kind, patch.name) == (kind, name)]
     assert patch.subresource == "status"
-    assert set(patch.patch) == {"status"}
+    assert set(patch.patch) == {"metadata", "status"}
+    assert set(patch.patch["metadata"]) == {"uid"}, "an object made anew under the name is left alone"
     written: dict[str, Any] = patch.patch["status"]
     return written
 
@@ -320,11 +321,18 @@ def test_edit_of_the_clusters_replicas_is_carried_over() -> None:
             DASK_WORKER_GROUPS,
             "simple-default",
             {
-                "metadata": {"annotations": {"dask.org/cluster-replicas": "5"}},
+                "metadata": {"uid": "uid-simple-default", "annotations": {"dask.org/cluster-replicas": "5"}},
                 "spec": {"worker": {"replicas": 5}},
             },
         )
     ]
+
+
+def test_group_of_another_operator_keeps_the_replicas_it_was_scaled_to() -> None:
+    theirs = group(owners=(CLUSTER,), replicas=10, cluster_replicas=None)
+    [patch] = [action for action in actions(cluster(replicas=2), theirs) if isinstance(action, Patch)]
+    assert "spec" not in patch.patch
+    assert patch.patch["metadata"]["annotations"] == {"dask.org/cluster-replicas": "2"}
 
 
 def test_edit_of_the_groups_replicas_is_kept() -> None:

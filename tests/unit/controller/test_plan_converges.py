@@ -25,8 +25,8 @@ from .world import World, store_of
 
 pytestmark = pytest.mark.unit
 
-SEEDS = range(300)
-FEWER_SEEDS = range(50)
+SEEDS = range(200)
+FEWER_SEEDS = range(40)
 ROUNDS = 8
 
 FOREIGN = {"apiVersion": "example.com/v1", "kind": "App", "name": "app", "uid": "uid-app"}

@@ -20,7 +20,7 @@ from dask_kubernetes_operator.resources import (
     Resource,
 )
 
-from .objects import Object, cluster, group
+from .objects import KEY, Object, cluster, group
 from .operator import Clock, Operator, play
 from .virtual_time import simulate
 from .world import World, no_fault
@@ -564,6 +564,38 @@ def test_many_troubles_are_got_over_once_they_end(clock: Clock, name: str, seed:
     simulate(lambda: play(world, clock, story, starting=scenario.starting))
 
 
+def test_worker_whose_creation_was_given_up_on_and_done_later_is_not_made_twice(clock: Clock) -> None:
+    world = World()
+    world.put(DASK_CLUSTERS, cluster(replicas=2))
+    late: list[str] = []
+
+    async def story() -> None:
+        operator = Operator(world)
+
+        def fault(_number: int, request: str, act: Callable[[], Object]) -> Object:
+            if not request.startswith("POST pods") or late:
+                return act()
+
+            def carry_out() -> None:
+                with suppress(ApiError):  # the retry, which asks for the same name, was faster
+                    act()
+
+            late.append(request)
+            asyncio.get_running_loop().call_later(3, carry_out)
+            raise ApiError(0, "NoAnswer", "timed out")
+
+        operator.client.fault = fault
+        operator.start()
+        await asyncio.sleep(CONVERGED_SECONDS)
+        all_there(world, 2)
+        asked = [request for request in operator.client.requests if request.startswith("POST pods")]
+        assert len(asked) == 3, "one of the two is asked for again"
+        assert len(set(asked)) == 2, "and by its name"
+        await operator.stop()
+
+    simulate(lambda: play(world, clock, story))
+
+
 # Trouble that lasts -----------------------------------------------------------------------------------------------
 
 
@@ -816,7 +848,8 @@ def test_watch_that_begins_anew_lists_once_and_not_for_each_object(clock: Clock)
         operator.client.requests.clear()
         for pod in world.live_pods():
             operator.reconciler.changed(PODS, pod, event=None)
-        await asyncio.sleep(REPAIRED_SECONDS)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(CONVERGED_SECONDS)
         assert sorted(operator.client.requests) == sorted(set(operator.client.requests))
         assert len(operator.client.requests) == 5
         await operator.stop()
@@ -890,6 +923,7 @@ def test_reconciler_that_was_cut_off_does_not_take_its_workers_for_orphans(clock
         operator.client.fault = At(1, cut_off)
         world.change(DASK_WORKER_GROUPS, "simple-default", scale(3))
         await asyncio.sleep(REPAIRED_SECONDS)
+        assert len(operator.reconciler._store.observe(KEY).pods) == 2, "what is known is kept"
         pod = world.live_pods()[0]["metadata"]["name"]
         world.change(PODS, pod, lambda body: body["metadata"].update(annotations={"seen": "again"}))
         await asyncio.sleep(CONVERGED_SECONDS)
