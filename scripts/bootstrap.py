@@ -10,9 +10,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from ci.cli import guarded
-
 from ci.cache import Cache
+from ci.cli import guarded
 from ci.console import Failure, Step, console
 from ci.process import run
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
-from dask_kubernetes.operator import make_cluster_spec
 from distributed import Client
 from pytest_kind import KindCluster
+
+from dask_kubernetes.operator import make_cluster_spec
 
 T = TypeVar("T")
 

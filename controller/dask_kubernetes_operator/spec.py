@@ -179,8 +179,8 @@ class JobClusterSpec:
 class DaskJob:
     """A DaskJob as the controller reads it.
 
-    ``backoff_limit`` is None where the restartPolicy of the runner decides alone, ``active_deadline_seconds`` for a job
-    without a deadline, ``ttl_seconds_after_finished`` for one that stays.
+    ``backoff_limit`` is None where the restartPolicy of the runner decides alone, ``active_deadline_seconds`` for a
+    job without a deadline, ``ttl_seconds_after_finished`` for one that stays.
     """
 
     identity: Identity

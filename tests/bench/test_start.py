@@ -13,10 +13,10 @@ from typing import Any
 
 import kopf
 import pytest
-from dask_kubernetes_operator.kube import Client, Credentials
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, PODS
 from pytest_kind import KindCluster
 
+from dask_kubernetes_operator.kube import Client, Credentials
+from dask_kubernetes_operator.resources import DASK_CLUSTERS, PODS
 from tests.fake_nodes import fake_nodes, placed
 from tests.platform import Platform, dask_cluster, eventually, is_ready
 

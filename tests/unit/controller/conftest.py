@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+
 from dask_kubernetes_operator.reconcile import cluster
 
 from .objects import NOW

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+
 from dask_kubernetes_operator import builders
 from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.reconcile.act import carry_out

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+
 from dask_kubernetes_operator import builders
 from dask_kubernetes_operator.spec import parse_cluster, parse_worker_group
 

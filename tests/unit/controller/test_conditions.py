@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from dask_kubernetes_operator.reconcile.conditions import Condition, merge_conditions, timestamp
 
 from .objects import NOW

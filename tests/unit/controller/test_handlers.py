@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import kopf
 import pytest
+
 from dask_kubernetes_operator import handlers, naming
 from dask_kubernetes_operator.reconcile.loop import Reconciler
 from dask_kubernetes_operator.resources import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dask_kubernetes_operator import naming
 
 pytestmark = pytest.mark.unit

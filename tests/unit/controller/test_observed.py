@@ -6,6 +6,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 
 import pytest
+
 from dask_kubernetes_operator.reconcile import observed
 from dask_kubernetes_operator.reconcile.observed import Key, Pod, Store, key_of
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+
 from dask_kubernetes_operator import builders, naming
 from dask_kubernetes_operator.reconcile.conditions import Condition, timestamp
 from dask_kubernetes_operator.reconcile.plan import (

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
+
 from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.reconcile.plan import Action, Create, Delete, DeleteCollection, Patch, Plan, plan
 from dask_kubernetes_operator.resources import (

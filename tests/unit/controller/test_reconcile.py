@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.resources import (
     DASK_CLUSTERS,

@@ -7,7 +7,16 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from dask_kubernetes_operator.spec import SpecError, parse_cluster, parse_worker_group
+
+from dask_kubernetes_operator.spec import (
+    IdleAction,
+    Share,
+    SpecError,
+    UpdateStrategy,
+    UpdateType,
+    parse_cluster,
+    parse_worker_group,
+)
 
 from .objects import Object, cluster, group, owned_by, terminating
 
@@ -86,6 +95,95 @@ def test_metadata_that_is_null_reads_as_empty() -> None:
     assert not read.metadata.annotations
     assert not read.worker.metadata.labels
     assert not read.scheduler.metadata.labels
+
+
+QUARTER = Share(25, is_percentage=True)
+ROLLING = UpdateStrategy(UpdateType.ROLLING, max_unavailable=QUARTER, max_surge=QUARTER)
+
+
+@pytest.mark.parametrize("absent", [True, False], ids=["left out", "null"])
+def test_what_a_cluster_leaves_out_has_a_default(absent: bool) -> None:
+    body = cluster()
+    if not absent:
+        fields = ("suspend", "idleTimeout", "idleAction", "updateStrategy", "drainTimeoutSeconds")
+        body["spec"].update(dict.fromkeys(fields))
+    read = parse_cluster(body)
+    assert not read.suspend
+    assert read.idle_timeout_seconds is None
+    assert read.idle_action is IdleAction.DELETE
+    assert read.update_strategy == ROLLING
+    assert read.drain_timeout_seconds == 300
+
+
+def test_an_idle_timeout_of_zero_is_none() -> None:
+    assert parse_cluster(having(cluster(), 0, "spec", "idleTimeout")).idle_timeout_seconds is None
+    assert parse_cluster(having(cluster(), 60, "spec", "idleTimeout")).idle_timeout_seconds == 60
+
+
+def test_what_a_cluster_says_is_read() -> None:
+    body = cluster()
+    body["spec"].update(
+        suspend=True,
+        idleTimeout=600,
+        idleAction="ScaleToZero",
+        updateStrategy={"type": "OnDelete"},
+        drainTimeoutSeconds=0,
+    )
+    read = parse_cluster(body)
+    assert read.suspend
+    assert read.idle_action is IdleAction.SCALE_TO_ZERO
+    assert read.update_strategy.type is UpdateType.ON_DELETE
+    assert read.drain_timeout_seconds == 0
+
+
+@pytest.mark.parametrize("value", [0, 3, "0%", "100%"])
+def test_shares_are_numbers_or_percentages(value: int | str) -> None:
+    expected = Share(int(str(value).rstrip("%")), is_percentage=isinstance(value, str))
+    strategy = {"type": "Rolling", "rolling": {"maxUnavailable": value, "maxSurge": None}}
+    read = parse_cluster(having(cluster(), strategy, "spec", "updateStrategy")).update_strategy
+    assert read == UpdateStrategy(UpdateType.ROLLING, max_unavailable=expected, max_surge=QUARTER)
+
+
+def test_what_a_group_leaves_out_is_left_to_its_cluster() -> None:
+    read = parse_worker_group(group())
+    assert read.update_strategy is None
+    assert read.drain_timeout_seconds is None
+
+
+def test_what_a_group_says_stands_whole_in_place_of_its_cluster() -> None:
+    body = group()
+    body["spec"].update(updateStrategy={"rolling": {"maxSurge": 1}}, drainTimeoutSeconds=0)
+    read = parse_worker_group(body)
+    surge = Share(1, is_percentage=False)
+    assert read.update_strategy == UpdateStrategy(UpdateType.ROLLING, max_unavailable=QUARTER, max_surge=surge)
+    assert read.drain_timeout_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("idleAction", "delete", "spec.idleAction is 'delete': give one of Delete, ScaleToZero, Suspend"),
+        (
+            "updateStrategy",
+            {"type": "RollingUpdate"},
+            "spec.updateStrategy.type is 'RollingUpdate': give one of Rolling, Recreate, OnDelete",
+        ),
+        (
+            "updateStrategy",
+            {"rolling": {"maxSurge": "some"}},
+            "spec.updateStrategy.rolling.maxSurge is 'some': give a number of workers, or a percentage such as 25%",
+        ),
+        (
+            "updateStrategy",
+            {"rolling": {"maxUnavailable": -1}},
+            "spec.updateStrategy.rolling.maxUnavailable is -1: give a number of workers",
+        ),
+    ],
+)
+def test_a_value_that_is_none_is_refused_with_the_remedy(field: str, value: Any, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_cluster(having(cluster(), value, "spec", field))
+    assert str(caught.value).startswith(says)
 
 
 @pytest.mark.parametrize(
