@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from ..kube import ApiError, Client, Object
+from .actions import Action, Create, Delete, DeleteCollection, Patch
 from .observed import Key, Store
-from .plan import Action, Create, Delete, DeleteCollection, Patch
 
 # See kube.MAX_CONNECTIONS: more at once make nothing faster.
 _CONCURRENCY = 24

@@ -18,10 +18,11 @@ from .. import naming
 from ..kube import ApiError, Client
 from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES, Resource
 from .act import carry_out
+from .actions import Action, Create, Subject, subject
 from .conditions import Condition
 from .events import failure_event
 from .observed import CustomResource, Key, Store
-from .plan import Action, Create, Plan, Subject, plan, subject
+from .plan import Plan, plan
 
 logger = logging.getLogger(__name__)
 

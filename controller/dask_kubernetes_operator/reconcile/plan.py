@@ -5,74 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from .. import builders, naming
-from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES, Resource
+from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
 from ..spec import DaskCluster, DaskWorkerGroup, SpecError, parse_cluster, parse_worker_group
-from .conditions import Condition, merge_conditions
+from .actions import Action, Create, Delete, DeleteCollection, Patch
+from .conditions import Condition
 from .observed import Child, CustomResource, Observed, Pod, dask_owner_uids, has_foreign_owner
+from .status import cluster_status, group_status, invalid_status, own_pods
 
 # A worker that ends is replaced at once, but none is started more often than this in its place: one that ends
 # right after its start would else be created again for ever, as fast as the API server allows.
 MIN_WORKER_LIFETIME = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Create an object; one of the same name and owner that is there already is success."""
-
-    resource: Resource
-    body: builders.Object
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Apply a JSON merge patch."""
-
-    resource: Resource
-    name: str
-    patch: builders.Object
-    subresource: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Delete one object by name and uid; one that is gone already is success.
-
-    With a version it is deleted only as it was then, and one that has changed since is looked at again.
-    """
-
-    resource: Resource
-    name: str
-    uid: str
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteCollection:
-    """Delete all objects that a label selector names."""
-
-    resource: Resource
-    selector: str
-
-
-Action = Create | Patch | Delete | DeleteCollection
-Subject = tuple[Resource, str, str]
-
-
-def subject(action: Action) -> Subject:
-    """What an action is about: actions of one subject succeed or fail for the same reasons."""
-    match action:
-        case Create(resource, body):
-            owners = body["metadata"]["ownerReferences"]
-            return (resource, "create", owners[0]["uid"])
-        case Patch(resource, name, _, subresource):
-            return (resource, f"patch {subresource or ''}", name)
-        case Delete(resource, _, uid, _):
-            return (resource, "delete", uid)
-        case DeleteCollection(resource, selector):
-            return (resource, "delete collection", selector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +70,10 @@ def plan(
     if observed.cluster is None or _terminating(observed.cluster):
         return Plan(actions=tuple(draft.actions), bereaved=bereaved)
     if cluster is None:
-        unreadable = _unreadable_status(observed.cluster, trouble, now)
-        return Plan(actions=tuple(draft.actions), statuses=unreadable, bereaved=bereaved)
+        unreadable = invalid_status(DASK_CLUSTERS, observed.cluster, trouble, now, phase="Error")
+        return Plan(actions=tuple(draft.actions), statuses=tuple(unreadable), bereaved=bereaved)
 
-    groups, group_troubles = _read_groups(observed, alive)
+    groups, statuses = _read_groups(observed, alive, now)
     _ensure_scheduler(draft, cluster, observed, alive)
     _ensure_default_group(draft, cluster, groups, observed)
     for group in groups:
@@ -139,11 +83,9 @@ def plan(
             _ensure_workers(draft, cluster, group, observed.pods, now, new_suffix)
         else:
             draft.actions.append(_adopt(cluster, group))
-    statuses = [
-        *(status for group in groups if (status := _group_status(group, observed, now))),
-        *group_troubles(now),
-        *_cluster_status(cluster, groups, observed, failure, now),
-    ]
+    for group in groups:
+        statuses += group_status(group, observed, now)
+    statuses += cluster_status(cluster, groups, observed, failure, now)
     return Plan(tuple(draft.actions), tuple(statuses), draft.look_again_at, bereaved)
 
 
@@ -160,25 +102,18 @@ def _read_cluster(resource: CustomResource | None) -> tuple[DaskCluster | None, 
 
 
 def _read_groups(
-    observed: Observed, alive: frozenset[str]
-) -> tuple[list[DaskWorkerGroup], Callable[[datetime], list[Patch]]]:
+    observed: Observed, alive: frozenset[str], now: datetime
+) -> tuple[list[DaskWorkerGroup], list[Patch]]:
+    """The groups that are there to stay, and the statuses of those that cannot be read."""
     groups: list[DaskWorkerGroup] = []
-    troubles: list[tuple[CustomResource, str]] = []
+    statuses: list[Patch] = []
     for resource in observed.groups:
         if resource.uid not in alive:
             continue
         try:
             groups.append(parse_worker_group(resource.body))
         except SpecError as error:
-            troubles.append((resource, str(error)))
-
-    def statuses(now: datetime) -> list[Patch]:
-        return [
-            patch
-            for resource, trouble in troubles
-            for patch in _invalid_status(DASK_WORKER_GROUPS, resource, trouble, now)
-        ]
-
+            statuses += invalid_status(DASK_WORKER_GROUPS, resource, str(error), now)
     return groups, statuses
 
 
@@ -304,7 +239,7 @@ def _ensure_workers(
 ) -> None:
     live = 0
     waiting_for_scheduling: list[Pod] = []
-    for pod in _own_pods(group, pods):
+    for pod in own_pods(group, pods):
         if not pod.finished:
             live += 1
             if pod.phase == "Pending":
@@ -324,133 +259,3 @@ def _ensure_workers(
     # Only what has never run can be taken away without asking the scheduler where its data is.
     newest_first = sorted(waiting_for_scheduling, key=lambda pod: (pod.created_at, pod.name), reverse=True)
     draft.actions.extend(Delete(PODS, pod.name, pod.uid, pod.version) for pod in newest_first[: max(0, -missing)])
-
-
-def _own_pods(group: DaskWorkerGroup, pods: Iterable[Pod]) -> Iterable[Pod]:
-    return (pod for pod in pods if group.identity.uid in pod.owner_uids and not pod.terminating)
-
-
-# Status ---------------------------------------------------------------------------------------------------------
-
-
-def _group_status(group: DaskWorkerGroup, observed: Observed, now: datetime) -> Patch | None:
-    live = [pod for pod in _own_pods(group, observed.pods) if not pod.finished]
-    ready = sum(pod.ready for pod in live)
-    condition = _workers_ready(ready, len(live), group.worker.replicas, group.generation)
-    labels = naming.worker_labels(group.cluster_name, group.identity.name)
-    wanted = {
-        "observedGeneration": group.generation,
-        "replicas": len(live),
-        "readyReplicas": ready,
-        "selector": naming.selector(labels),
-    }
-    return _status_patch(
-        DASK_WORKER_GROUPS, group.identity.name, group.identity.uid, group.status, wanted, [condition], now
-    )
-
-
-def _cluster_status(
-    cluster: DaskCluster,
-    groups: Sequence[DaskWorkerGroup],
-    observed: Observed,
-    failure: Condition | None,
-    now: datetime,
-) -> list[Patch]:
-    name = cluster.identity.name
-    group = next((g for g in groups if g.identity.name == naming.default_worker_group_name(name)), None)
-    scheduler = next(
-        (d for d in observed.deployments if cluster.identity.uid in d.owner_uids and not d.terminating), None
-    )
-    service = next((s for s in observed.services if cluster.identity.uid in s.owner_uids and not s.terminating), None)
-    live = [pod for pod in _own_pods(group, observed.pods) if not pod.finished] if group else []
-    ready = sum(pod.ready for pod in live)
-    wanted_replicas = group.worker.replicas if group else cluster.worker.replicas
-    components = [part is not None for part in (group, scheduler, service)]
-
-    workers_ready = _workers_ready(ready, len(live), wanted_replicas, cluster.generation)
-    scheduler_ready = _scheduler_ready(bool(scheduler and scheduler.available), cluster.generation)
-    both = scheduler_ready.status == workers_ready.status == "True"
-    conditions = [
-        scheduler_ready,
-        workers_ready,
-        Condition(
-            "Ready",
-            "True" if both else "False",
-            "ClusterReady" if both else "ComponentsNotReady",
-            "" if both else "; ".join(c.message for c in (scheduler_ready, workers_ready) if c.message),
-            cluster.generation,
-        ),
-        failure or Condition("Reconciled", "True", "Reconciled", "", cluster.generation),
-    ]
-    if failure is not None and failure.reason == "Invalid":
-        phase = "Error"
-    elif all(components):
-        phase = "Running"
-    else:
-        phase = "Pending" if any(components) else "Created"
-    labels = naming.worker_labels(name, naming.default_worker_group_name(name))
-    wanted = {
-        "phase": phase,
-        "observedGeneration": cluster.generation,
-        "replicas": len(live),
-        "readyReplicas": ready,
-        "selector": naming.selector(labels),
-        "schedulerAddress": builders.scheduler_address(cluster),
-        "dashboardAddress": builders.dashboard_address(cluster),
-    }
-    patch = _status_patch(DASK_CLUSTERS, name, cluster.identity.uid, cluster.status, wanted, conditions, now)
-    return [patch] if patch else []
-
-
-def _workers_ready(ready: int, live: int, wanted: int, generation: int) -> Condition:
-    if ready < wanted:
-        message = f"{ready} of {wanted} workers are ready"
-        return Condition("WorkersReady", "False", "WorkersNotReady", message, generation)
-    if live > wanted:
-        message = f"{live - wanted} workers more than the {wanted} asked for keep running: they may hold data"
-        return Condition("WorkersReady", "True", "SurplusMayHoldData", message, generation)
-    return Condition("WorkersReady", "True", "AllWorkersReady", "", generation)
-
-
-def _scheduler_ready(available: bool, generation: int) -> Condition:
-    if available:
-        return Condition("SchedulerReady", "True", "SchedulerAvailable", "", generation)
-    return Condition(
-        "SchedulerReady", "False", "SchedulerNotAvailable", "the scheduler is not available yet", generation
-    )
-
-
-def _unreadable_status(resource: CustomResource, trouble: str, now: datetime) -> tuple[Patch, ...]:
-    return tuple(_invalid_status(DASK_CLUSTERS, resource, trouble, now, phase="Error"))
-
-
-def _invalid_status(
-    api: Resource, resource: CustomResource, trouble: str, now: datetime, **extra: Any
-) -> list[Patch]:
-    generation = int(resource.body["metadata"].get("generation", 0))
-    condition = Condition("Reconciled", "False", "Invalid", trouble, generation)
-    wanted = {"observedGeneration": generation, **extra}
-    patch = _status_patch(
-        api, resource.name, resource.uid, resource.body.get("status") or {}, wanted, [condition], now
-    )
-    return [patch] if patch else []
-
-
-def _status_patch(
-    api: Resource,
-    name: str,
-    uid: str,
-    present: Any,
-    wanted: builders.Object,
-    conditions: Iterable[Condition],
-    now: datetime,
-) -> Patch | None:
-    """A patch of what differs, or None: an unchanged status is not written."""
-    merged = merge_conditions(present.get("conditions") or (), conditions, now)
-    changes = {key: value for key, value in wanted.items() if present.get(key) != value}
-    if merged != list(present.get("conditions") or ()):
-        changes["conditions"] = merged
-    if not changes:
-        return None
-    # With its uid, so that an object of the same name made meanwhile does not get this one's status.
-    return Patch(api, name, {"metadata": {"uid": uid}, "status": changes}, subresource="status")

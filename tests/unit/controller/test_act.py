@@ -10,8 +10,8 @@ import pytest
 from dask_kubernetes_operator import builders
 from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.reconcile.act import carry_out
+from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Patch
 from dask_kubernetes_operator.reconcile.observed import Store
-from dask_kubernetes_operator.reconcile.plan import Action, Create, Delete, DeleteCollection, Patch
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS
 from dask_kubernetes_operator.spec import parse_cluster
 

@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 
 from dask_kubernetes_operator import builders, naming
+from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Patch
 from dask_kubernetes_operator.reconcile.conditions import Condition, timestamp
-from dask_kubernetes_operator.reconcile.plan import (
-    MIN_WORKER_LIFETIME,
-    Action,
-    Create,
-    Delete,
-    DeleteCollection,
-    Patch,
-    Plan,
-    plan,
-)
+from dask_kubernetes_operator.reconcile.plan import MIN_WORKER_LIFETIME, Plan, plan
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
 from dask_kubernetes_operator.spec import parse_cluster, parse_worker_group
 

@@ -11,7 +11,8 @@ from itertools import count
 import pytest
 
 from dask_kubernetes_operator.kube import ApiError
-from dask_kubernetes_operator.reconcile.plan import Action, Create, Delete, DeleteCollection, Patch, Plan, plan
+from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Patch
+from dask_kubernetes_operator.reconcile.plan import Plan, plan
 from dask_kubernetes_operator.resources import (
     DASK_CLUSTERS,
     DASK_WORKER_GROUPS,
