@@ -111,6 +111,8 @@ def _type(schema: Mapping, foreign: str, kubernetes: str) -> str:
         return f"[{name}]({link})"
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in cast(list[str], schema["enum"]))
+    if schema.get("x-kubernetes-int-or-string") is True:
+        return "integer or string"
     if isinstance(members := schema.get("additionalProperties"), dict):
         return f"map of {members.get('type', 'any')}"
     if isinstance(items := schema.get("items"), dict):

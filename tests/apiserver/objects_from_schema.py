@@ -15,6 +15,15 @@ MAX_OPTIONAL_FIELDS = 4
 
 Strategy = st.SearchStrategy[Any]
 
+PERCENTAGES = st.integers(0, 100).map(lambda number: f"{number}%")
+# What the rules in CEL leave of a field, by its name; names of ours that no pod spec and no Service has.
+BY_NAME: dict[str, Strategy] = {
+    "managedBy": st.sampled_from(["kueue.x-k8s.io/multikueue", "a/b", "example.org/x/Y_z~1"]),
+    "maxSurge": st.integers(0, 2**40) | PERCENTAGES,
+    "maxUnavailable": st.integers(1, 2**40) | PERCENTAGES.filter(lambda text: text != "0%"),
+    "targetDuration": st.from_regex(r"\A[1-9][0-9]{0,3}(\.[0-9]{1,2})?(ms|s|m|h)([0-9]{1,3}ms)?\Z"),
+}
+
 # JSON has no other characters that all parsers agree on, and an API server refuses text that is no UTF-8.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 NAMES = st.from_regex(rf"\A{NAME_PATTERN}\Z")
@@ -31,7 +40,8 @@ def objects(schema: dict[str, Any]) -> Strategy:
     """What a schema accepts.
 
     Args:
-        schema: a structural schema; its rules in CEL are not looked at, unless they are about one string.
+        schema: a structural schema; its rules in CEL are not looked at, unless they are about one string or about a
+            field of `BY_NAME`.
 
     Raises:
         NotImplementedError: the schema says something that no case here knows.
@@ -72,6 +82,7 @@ def _strings(schema: dict[str, Any]) -> Strategy:
 
 def _lists(schema: dict[str, Any]) -> Strategy:
     items = objects(schema["items"])
+    most = min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))
     kind = schema.get("x-kubernetes-list-type")
     if kind == "map":
         keys = schema["x-kubernetes-list-map-keys"]
@@ -80,8 +91,8 @@ def _lists(schema: dict[str, Any]) -> Strategy:
         def key(item: dict[str, Any]) -> tuple[Any, ...]:
             return tuple(item.get(each, defaults[each]) for each in keys)
 
-        return st.lists(items, max_size=MAX_ITEMS, unique_by=key)
-    return st.lists(items, max_size=MAX_ITEMS, unique=kind == "set")
+        return st.lists(items, max_size=most, unique_by=key)
+    return st.lists(items, max_size=most, unique=kind == "set")
 
 
 @st.composite
@@ -92,4 +103,6 @@ def _mappings(draw: st.DrawFn, schema: dict[str, Any]) -> dict[str, Any]:
     required = schema.get("required", [])
     optional = sorted(set(properties) - set(required))
     chosen = draw(st.lists(st.sampled_from(optional), max_size=MAX_OPTIONAL_FIELDS, unique=True)) if optional else []
-    return {name: draw(objects(properties[name])) for name in [*required, *chosen]}
+    return {
+        name: draw(BY_NAME[name] if name in BY_NAME else objects(properties[name])) for name in [*required, *chosen]
+    }

@@ -86,8 +86,11 @@ def test_short_names(server: ApiServer, short: str, plural: str) -> None:
     [
         "daskcluster.spec.worker",
         "daskcluster.spec.scheduler.service",
+        "daskcluster.spec.updateStrategy.rolling",
         "daskjob.spec.job",
+        "daskjob.spec.managedBy",
         "daskautoscaler.spec",
+        "daskautoscaler.spec.behavior.scaleDown",
     ],
 )
 def test_kubectl_explains_our_own_fields(server: ApiServer, field: str) -> None:

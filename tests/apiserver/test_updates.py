@@ -65,6 +65,12 @@ OTHER_POD = {"containers": [{"name": "other", "image": "other"}]}
         ("DaskCluster", {"spec": {"worker": {"replicas": -1}}}, "should be greater than or equal to 0"),
         ("DaskCluster", {"spec": {"worker": {"spec": {"containers": []}}}}, "containers is empty"),
         ("DaskCluster", {"spec": {"worker": {"replica": 1}}}, 'unknown field "spec.worker.replica"'),
+        (
+            "DaskJob",
+            {"spec": {"managedBy": "kueue.x-k8s.io/multikueue"}},
+            "managedBy cannot be added, changed or removed, as two controllers would run the job: delete the DaskJob",
+        ),
+        ("DaskCluster", {"spec": {"idleAction": "Suspend"}}, "idleAction is given without idleTimeout"),
         ("DaskAutoscaler", {"spec": {"minimum": 11}}, "minimum is greater than maximum"),
         ("DaskAutoscaler", {"spec": {"maximum": 0}}, "minimum is greater than maximum"),
     ],
@@ -86,12 +92,32 @@ def test_a_change_is_refused(server: ApiServer, kind: str, change: dict[str, Any
         ("DaskWorkerGroup", {"spec": {"worker": {"replicas": 7, "spec": OTHER_POD}}}),
         ("DaskJob", {"spec": {"cluster": {"spec": {"worker": {"replicas": 7}}}}}),
         ("DaskJob", {"spec": {"job": {"metadata": {"labels": {"a": "b"}}}}}),
+        ("DaskCluster", {"spec": {"suspend": True, "updateStrategy": {"type": "Recreate"}}}),
+        ("DaskCluster", {"spec": {"idleTimeout": 60, "idleAction": "Suspend", "drainTimeoutSeconds": 0}}),
+        ("DaskWorkerGroup", {"spec": {"updateStrategy": {"rolling": {"maxSurge": "50%"}}, "drainTimeoutSeconds": 1}}),
+        ("DaskJob", {"spec": {"suspend": True, "backoffLimit": 1, "deletionPolicy": "Retain"}}),
+        ("DaskJob", {"spec": {"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60}}),
         ("DaskAutoscaler", {"spec": {"cluster": "other", "minimum": 0, "maximum": 100}}),
+        ("DaskAutoscaler", {"spec": {"workerGroup": "demo-highmem", "targetDuration": "10s"}}),
     ],
 )
 def test_a_change_is_accepted(server: ApiServer, kind: str, change: dict[str, Any]) -> None:
     answer = patch(server, stored(server, kind), change)
     assert answer.status == 200, answer.message
+
+
+@pytest.mark.parametrize("after", ["example.org/other", None], ids=["another", "none"])
+def test_who_manages_a_job_stays(server: ApiServer, after: str | None) -> None:
+    job = copy.deepcopy(cases.BASES["DaskJob"])
+    job["metadata"]["name"] = f"update-{next(_counter)}"
+    del job["spec"]["cluster"]["spec"]["scheduler"]["service"]["selector"]
+    job["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+    assert server.request("POST", resource_path(job), job).status == 201
+    assert patch(server, job, {"spec": {"suspend": True}}).status == 200
+    answer = patch(server, job, {"spec": {"managedBy": after}})
+    assert answer.status == 422
+    assert "spec.managedBy" in answer.message
+    assert "managedBy cannot be added, changed or removed" in answer.message
 
 
 STATUS: dict[str, dict[str, Any]] = {

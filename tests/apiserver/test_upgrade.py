@@ -28,8 +28,11 @@ OLD = [
 NOT_RATCHETED = ("must be of type", "Required value", "unknown field")
 
 # The scale subresource has always refused a number of replicas that is no 32 bit integer above zero.
-# And a quantity has always been a scalar.
+# And a quantity has always been a scalar. The rest is about fields that older CRDs dropped, so that nobody has one.
 NEVER_STORED = {
+    "idle action without a timeout",
+    "idle action of a job's cluster without a timeout",
+    "suspend of a job's cluster",
     "cluster with negative replicas",
     "group with negative replicas",
     "more replicas than a scale can say",

@@ -32,6 +32,8 @@ def test_every_kind_has_a_section(page: str, kind: str) -> None:
         "| `spec.job.spec` | [PodSpec](https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.36/#podspec-",
         "| `status.phase` | `Created` or `Pending` or `Running` or `Error` |",
         "| `status.conditions[].type` | string |",
+        "| `spec.updateStrategy.rolling.maxSurge` | integer or string |",
+        "| `spec.behavior.scaleDown.policies[].type` | `Percent` |",
     ],
 )
 def test_a_field_has_a_row(page: str, row: str) -> None:
