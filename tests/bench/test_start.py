@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import kopf
@@ -19,6 +18,8 @@ from dask_kubernetes_operator.kube import Client, Credentials
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, PODS
 from tests.fake_nodes import fake_nodes, placed
 from tests.platform import Platform, dask_cluster, eventually, is_ready
+
+from .report import report
 
 pytestmark = pytest.mark.bench
 
@@ -123,9 +124,3 @@ async def api(kubeconfig: Path) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
-
-
-def report(what: str, values: list[float], unit: str) -> None:
-    """Print a measurement."""
-    low, middle, high = min(values), median(values), max(values)
-    print(f"\n{what}: median {middle:.2f} {unit} (min {low:.2f}, max {high:.2f}, {len(values)} rounds)")

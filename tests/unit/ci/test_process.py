@@ -63,9 +63,7 @@ def test_variables_are_added_to_the_environment(step: Step, tmp_path: Path) -> N
 
 
 def test_a_short_command_that_hangs_is_given_up() -> None:
-    began = time.monotonic()
     assert output(["sleep", "60"], timeout_seconds=0.1)[0] == 124
-    assert time.monotonic() - began < 5
 
 
 def test_an_interruption_ends_the_child_and_what_it_started(
