@@ -47,24 +47,24 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
 def _start(
     command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int | None
 ) -> subprocess.Popen[bytes]:
-    if _stopping.is_set():
-        raise KeyboardInterrupt
-    try:
-        # A group of its own, so that what the child starts can be ended with it.
-        child = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=None if env is None else {**os.environ, **env},
-            cwd=cwd,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.exists():
-            raise
-        raise Failure(f"{command[0]} is not installed; install it and run the command again.") from error
+    # Started and noted in one go: stop_children, in another thread, must not miss a child that has just begun.
     with _running_lock:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        try:
+            child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else {**os.environ, **env},
+                cwd=cwd,
+                start_new_session=True,  # a group of its own, so that what the child starts can be ended with it
+            )
+        except FileNotFoundError as error:
+            if cwd is not None and not cwd.exists():
+                raise
+            raise Failure(f"{command[0]} is not installed; install it and run the command again.") from error
         _running.add(child)
     return child
 
