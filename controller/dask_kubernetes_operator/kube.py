@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
 
 from .resources import EVENTS, Resource
-
-logger = logging.getLogger(__name__)
 
 # Beyond 20 requests at once creating Pods gets no faster; above it, one large cluster may not starve the others.
 MAX_CONNECTIONS = 64
