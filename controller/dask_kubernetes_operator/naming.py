@@ -53,6 +53,11 @@ def worker_name(group_name: str, suffix: str) -> str:
     return f"{group_name}-worker-{suffix}"
 
 
+def worker_suffix(name: str) -> str:
+    """What makes a worker's name unique in its group; the opposite of `worker_name`."""
+    return name.rsplit("-", 1)[-1]
+
+
 def scheduler_labels(cluster_name: str) -> dict[str, str]:
     """The labels by which a cluster's scheduler is selected."""
     return {CLUSTER_NAME_LABEL: cluster_name, COMPONENT_LABEL: COMPONENT_SCHEDULER}

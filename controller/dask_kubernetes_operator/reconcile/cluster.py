@@ -114,13 +114,15 @@ class ClusterReconciler:
                 break
             tried.update(map(subject, untried))
             await self._attempt(untried)
-        await self._explain()
-        # The same decision again, now that the requests have been answered: its statuses are the present ones.
-        result = self._plan()
-        await self._attempt(result.statuses)
+        # Made after the last answer, the plan has the present statuses; only what went wrong may be news to it.
+        told = self._failure
+        await self._explain(todo)
+        if self._failure != told:
+            todo = self._plan()
+        await self._attempt(todo.statuses)
         due_at = min(self._relist_at, *(trouble.retry_at for trouble in self._troubles.values()), inf)
-        if result.look_again_at is not None:
-            due_at = min(due_at, _clock() + (result.look_again_at - _now()).total_seconds())
+        if todo.look_again_at is not None:
+            due_at = min(due_at, _clock() + (todo.look_again_at - _now()).total_seconds())
         return due_at
 
     async def _attempt(self, actions: Sequence[Action]) -> None:
@@ -158,10 +160,9 @@ class ClusterReconciler:
                 trouble.retry_at = _clock()
         self._asked = asked
 
-    async def _explain(self) -> None:
+    async def _explain(self, present: Plan) -> None:
         """Turn what was refused into the condition that the cluster shows, and a new reason into an Event."""
         cluster = self._store.observe(self.key).cluster
-        present = self._plan()
         wanted = {subject(action) for action in (*present.actions, *present.statuses)}
         self._troubles = {about: trouble for about, trouble in self._troubles.items() if about in wanted}
         # That a status could not be written is no news once it can be.
@@ -189,7 +190,7 @@ class ClusterReconciler:
 
     def _plan(self) -> Plan:
         observed = self._store.observe(self.key)
-        present = {pod.name.rsplit("-", 1)[-1] for pod in observed.pods}
+        present = {naming.worker_suffix(pod.name) for pod in observed.pods}
         # First the names of workers that a request without an answer may yet create: asking for those again cannot
         # make a second one.
         self._unanswered = [suffix for suffix in self._unanswered if suffix not in present]
@@ -250,5 +251,5 @@ def _now() -> datetime:
 def _suffix(action: Action) -> str:
     """What makes the name of the worker unique that an action creates; empty for any other action."""
     if isinstance(action, Create) and action.resource == PODS:
-        return str(action.body["metadata"]["name"]).rsplit("-", 1)[-1]
+        return naming.worker_suffix(action.body["metadata"]["name"])
     return ""

@@ -134,29 +134,26 @@ class Store:
     def put(self, resource: Resource, body: Body) -> Key | None:
         """Take note of an object; returns whose it is, or None when it is nobody's or nothing new."""
         key = key_of(resource, body)
-        if key is None:
-            return None
-        item = _item(resource, body)
-        if self.gone(body):
+        if key is None or self.gone(body):
             return None
         items = self._buckets.setdefault(key, _Bucket()).of(resource)
-        known = items.get(item.uid)
-        if known is not None and known.version >= item.version:
+        known = items.get(body["metadata"]["uid"])
+        # Before the body is read: each object comes twice, through its index and through its event.
+        if known is not None and known.version >= _version(body):
             return None
+        item = _item(resource, body)
         items[item.uid] = item
         return key
 
     def gone(self, body: Body) -> bool:
         """Whether an object is older than its deletion."""
-        meta = body["metadata"]
-        return int(meta.get("resourceVersion") or 0) <= self._deleted.get(meta["uid"], -1)
+        return _version(body) <= self._deleted.get(body["metadata"]["uid"], -1)
 
     def remove(self, resource: Resource, body: Body) -> Key | None:
         """Take note that an object is gone; returns whose it was."""
         key = key_of(resource, body)
         if key is not None:
-            meta = body["metadata"]
-            self.remove_uid(key, resource, meta["uid"], version=int(meta.get("resourceVersion") or 0))
+            self.remove_uid(key, resource, body["metadata"]["uid"], version=_version(body))
         return key
 
     def remove_uid(self, key: Key, resource: Resource, uid: str, *, version: float = inf) -> None:
@@ -210,6 +207,10 @@ def key_of(resource: Resource, body: Body) -> Key | None:
     return Key(meta["namespace"], name) if name else None
 
 
+def _version(body: Body) -> int:
+    return int(body["metadata"].get("resourceVersion") or 0)
+
+
 def dask_owner_uids(meta: Body) -> frozenset[str]:
     """The uids of those owners that are DaskClusters or DaskWorkerGroups."""
     return frozenset(ref["uid"] for ref in meta.get("ownerReferences") or () if _is_dask(ref))
@@ -232,7 +233,7 @@ def parse_time(text: str) -> datetime:
 
 def _item(resource: Resource, body: Body) -> Item:
     meta = body["metadata"]
-    version = int(meta.get("resourceVersion") or 0)
+    version = _version(body)
     if resource in (DASK_CLUSTERS, DASK_WORKER_GROUPS):
         return CustomResource(name=meta["name"], uid=meta["uid"], version=version, body=body)
     common: dict[str, Any] = {
