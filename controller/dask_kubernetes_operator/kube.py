@@ -1,6 +1,6 @@
 """The API server, and nothing else: the few requests that the controller makes, as raw objects over one session.
 
-Watches are not here: kopf keeps them, each on a connection of its own.
+Watches are not here: kopf keeps them, over a session that is made here too, so that all requests are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from . import passes
+from .metrics import API_REQUESTS
 from .resources import EVENTS, Resource
 
 # Beyond 20 requests at once creating Pods gets no faster; above it, one large cluster may not starve the others.
@@ -20,11 +22,19 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_FORBIDDEN = 403
+_NOT_FOUND = 404
 _ERROR = 400
 
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
 Object = dict[str, Any]
+# The operations of a JSON patch.
+Operations = list[Object]
 
 
 class ApiError(Exception):
@@ -41,6 +51,11 @@ class ApiError(Exception):
         self.code = code
         self.reason = reason
         self.message = message
+
+    @property
+    def is_farewell(self) -> bool:
+        """Whether it is refused because the namespace is being deleted, and everything in it with it."""
+        return self.code == _FORBIDDEN and "because it is being terminated" in self.message
 
     @property
     def transient(self) -> bool:
@@ -61,16 +76,31 @@ class Credentials(Protocol):
     def as_ssl_context(self) -> Any:
         """The TLS context with the cluster's CA."""
 
+    @property
+    def proxy_url(self) -> str | None:
+        """The HTTP proxy between here and the API server, if there is one."""
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the proxy is to be looked for in the environment."""
+
 
 class Client:
     """Requests to one API server over a session that keeps its connections.
 
     Args:
         login: reads the credentials; called again when the server refuses them, because tokens rotate.
+        may_write: asked before every write; while it says no, nothing is sent and the write fails as if unanswered.
     """
 
-    def __init__(self, login: Callable[[], Awaitable[Credentials]]) -> None:
+    def __init__(
+        self,
+        login: Callable[[], Awaitable[Credentials]],
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._login = login
+        self._may_write = may_write
         self._session: aiohttp.ClientSession | None = None
         self._server = ""
         self._headers: dict[str, str] = {}
@@ -91,17 +121,18 @@ class Client:
         resource: Resource,
         namespace: str,
         name: str,
-        patch: Object,
+        patch: Object | Operations,
         *,
         subresource: str | None = None,
     ) -> Object:
-        """Apply a JSON merge patch and return the object as stored.
+        """Apply a JSON merge patch, or the operations of a JSON patch, and return the object as stored.
 
         Raises:
             ApiError: the object is gone (404) or changed since (409, when the patch names a resourceVersion).
         """
         path = resource.path(namespace, name, subresource)
-        return await self._request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        content_type = JSON_PATCH if isinstance(patch, list) else MERGE_PATCH
+        return await self._request("PATCH", path, body=patch, content_type=content_type)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, version: int | None = None
@@ -155,6 +186,34 @@ class Client:
         except (KeyError, TypeError, ValueError) as error:
             raise ApiError(0, "NoAnswer", f"the API server's list of {resource.plural} has no version") from error
 
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Read one object.
+
+        Raises:
+            ApiError: with code 404 when there is none of that name.
+        """
+        return await self._request("GET", resource.path(namespace, name))
+
+    async def served(self, group: str, version: str) -> frozenset[str]:
+        """The plurals of the kinds that are served in an API group; none when the API server does not know it."""
+        try:
+            answer = await self._request("GET", f"/apis/{group}/{version}")
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            return frozenset()
+        return frozenset(str(kind["name"]) for kind in answer.get("resources") or ())
+
+    async def may_list_namespaces(self) -> bool:
+        """Whether there is a right to find out which namespaces there are."""
+        try:
+            await self._request("GET", "/api/v1/namespaces", params={"limit": "1"})
+        except ApiError as error:
+            if error.code != _FORBIDDEN:
+                raise
+            return False
+        return True
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
@@ -166,7 +225,7 @@ class Client:
         method: str,
         path: str,
         *,
-        body: Object | None = None,
+        body: Object | Operations | None = None,
         content_type: str = "application/json",
         params: Mapping[str, str] | None = None,
     ) -> Object:
@@ -185,23 +244,24 @@ class Client:
         headers: Mapping[str, str],
         method: str,
         path: str,
-        body: Object | None,
+        body: Object | Operations | None,
         content_type: str,
         params: Mapping[str, str] | None,
     ) -> Object:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
         try:
-            async with (
-                self._slots,
-                session.request(
-                    method,
-                    self._server + path,
-                    data=data,
-                    headers={**headers, "Content-Type": content_type},
-                    params=params,
-                ) as response,
-            ):
-                return await _answer(response)
+            with passes.asking():
+                async with self._slots:
+                    if method != "GET" and not self._may_write():
+                        raise ApiError(0, "NotLeading", f"another replica leads: {method} {path} is left to it")
+                    async with session.request(
+                        method,
+                        self._server + path,
+                        data=data,
+                        headers={**headers, "Content-Type": content_type},
+                        params=params,
+                    ) as response:
+                        return await _answer(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             text = f"no answer from the API server to {method} {path}: {str(error) or type(error).__name__}"
             raise ApiError(0, "NoAnswer", text) from error
@@ -219,16 +279,62 @@ class Client:
                 self._headers = credentials.as_http_headers()
                 if self._session is None:
                     self._server = credentials.server.rstrip("/")
-                    self._session = _new_session(credentials)
+                    self._session = new_session(credentials)
             return self._session, self._headers
 
 
-def _new_session(credentials: Credentials) -> aiohttp.ClientSession:
+def new_session(credentials: Credentials, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    """A session with the API server, whose requests are counted; its owner closes it.
+
+    Args:
+        credentials: whose address, TLS and proxy are used; the Authorization header is left to the caller.
+        traces: who else is to be told of the requests.
+    """
     return aiohttp.ClientSession(
         headers={"User-Agent": "dask-kubernetes-operator"},
         connector=aiohttp.TCPConnector(ssl=credentials.as_ssl_context(), limit=0),
         timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS),
+        proxy=credentials.proxy_url,
+        trust_env=credentials.trust_env,
+        trace_configs=[_counting(), *traces],
     )
+
+
+def _counting() -> aiohttp.TraceConfig:
+    async def answered(_session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
+        verb, resource = verb_and_resource(params.method, params.url.path, params.url.query)
+        API_REQUESTS.labels(verb, resource, str(params.response.status)).inc()
+
+    async def failed(_session: object, _context: object, params: aiohttp.TraceRequestExceptionParams) -> None:
+        verb, resource = verb_and_resource(params.method, params.url.path, params.url.query)
+        API_REQUESTS.labels(verb, resource, "none").inc()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(answered)
+    trace.on_request_exception.append(failed)
+    return trace
+
+
+def verb_and_resource(method: str, path: str, query: Mapping[str, str]) -> tuple[str, str]:
+    """What a request asks for, in the words of Kubernetes' access rules: ``("patch", "daskclusters/status")``.
+
+    What is no matter of resources, such as the list of what is served, is of the resource ``other``.
+    """
+    root, *parts = path.strip("/").split("/")
+    parts = parts[1 if root == "api" else 2 :]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    if root not in ("api", "apis") or not parts:
+        return method.lower(), "other"
+    named = len(parts) > 1
+    resource = "/".join([parts[0], *parts[2:]])
+    if method == "GET":
+        verb = "get" if named else "watch" if query.get("watch") in ("true", "1") else "list"
+    elif method == "DELETE":
+        verb = "delete" if named else "deletecollection"
+    else:
+        verb = _VERBS.get(method, method.lower())
+    return verb, resource
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Object:

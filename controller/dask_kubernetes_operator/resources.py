@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from .spec import API_GROUP, API_VERSION
 
+# The name under which the API server notes which fields the operator wrote.
+FIELD_MANAGER = "dask-kubernetes-operator"
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -27,5 +30,8 @@ PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
 EVENTS = Resource("", "v1", "events", "Event")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 DASK_CLUSTERS = Resource(API_GROUP, API_VERSION, "daskclusters", "DaskCluster")
 DASK_WORKER_GROUPS = Resource(API_GROUP, API_VERSION, "daskworkergroups", "DaskWorkerGroup")
+DASK_JOBS = Resource(API_GROUP, API_VERSION, "daskjobs", "DaskJob")
+DASK_AUTOSCALERS = Resource(API_GROUP, API_VERSION, "daskautoscalers", "DaskAutoscaler")

@@ -55,6 +55,13 @@ class UpdateType(StrEnum):
     ON_DELETE = "OnDelete"
 
 
+class RestartPolicy(StrEnum):
+    """What becomes of a job's runner whose container failed."""
+
+    NEVER = "Never"
+    ON_FAILURE = "OnFailure"
+
+
 class DeletionPolicy(StrEnum):
     """What becomes of the cluster of a job that has ended."""
 
@@ -161,10 +168,15 @@ class DaskWorkerGroup:
 
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
-    """``spec.job`` of a DaskJob."""
+    """``spec.job`` of a DaskJob.
+
+    ``restart_policy`` is what it comes to: Always counts as OnFailure, because a job has an end, and a
+    ``backoffLimit`` of 0 as Never, so that not even the kubelet starts it again.
+    """
 
     metadata: Metadata
     pod_spec: Body
+    restart_policy: RestartPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +191,7 @@ class JobClusterSpec:
 class DaskJob:
     """A DaskJob as the controller reads it.
 
-    ``backoff_limit`` is None where the restartPolicy of the runner decides alone, ``active_deadline_seconds`` for a
+    ``backoff_limit`` is None where the restart policy of the runner decides alone, ``active_deadline_seconds`` for a
     job without a deadline, ``ttl_seconds_after_finished`` for one that stays.
     """
 
@@ -301,15 +313,16 @@ def parse_job(body: Body) -> DaskJob:
     cluster = _required(spec, "cluster", "spec")
     cluster_spec = _required(cluster, "spec", "spec.cluster")
     _components(cluster_spec, "spec.cluster.spec")  # the job is where a user looks for what is wrong
+    backoff_limit = _integer(spec, "backoffLimit")
     return DaskJob(
         identity=_identity(body, "DaskJob"),
         generation=_generation(body),
         metadata=_metadata(body.get("metadata")),
         terminating=_terminating(body),
-        runner=RunnerSpec(metadata=_metadata(runner.get("metadata")), pod_spec=_pod_spec(runner, "spec.job")),
+        runner=_runner(runner, backoff_limit),
         cluster=JobClusterSpec(metadata=_metadata(cluster.get("metadata")), spec=cluster_spec),
         suspend=bool(spec.get("suspend")),
-        backoff_limit=_integer(spec, "backoffLimit"),
+        backoff_limit=backoff_limit,
         active_deadline_seconds=_integer(spec, "activeDeadlineSeconds"),
         ttl_seconds_after_finished=_integer(spec, "ttlSecondsAfterFinished"),
         deletion_policy=_choice(DeletionPolicy, spec, "deletionPolicy", "spec") or DeletionPolicy.DELETE,
@@ -342,6 +355,16 @@ def parse_autoscaler(body: Body) -> DaskAutoscaler:
         scale_down=_scaling_rules(behavior.get("scaleDown") or {}, DEFAULT_SCALE_DOWN_STABILIZATION_SECONDS),
         target_duration_seconds=_duration_seconds(spec.get("targetDuration"), "spec.targetDuration"),
         status=body.get("status") or {},
+    )
+
+
+def _runner(runner: Body, backoff_limit: int | None) -> RunnerSpec:
+    pod_spec = _pod_spec(runner, "spec.job")
+    never = pod_spec.get("restartPolicy") == RestartPolicy.NEVER or backoff_limit == 0
+    return RunnerSpec(
+        metadata=_metadata(runner.get("metadata")),
+        pod_spec=pod_spec,
+        restart_policy=RestartPolicy.NEVER if never else RestartPolicy.ON_FAILURE,
     )
 
 

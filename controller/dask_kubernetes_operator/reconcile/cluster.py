@@ -8,21 +8,33 @@ import random
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from math import inf
 
-from .. import naming
+from .. import builders, naming, passes
 from ..kube import ApiError, Client
-from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES, Resource
+from ..metrics import RECONCILE_ERRORS
+from ..resources import (
+    DASK_AUTOSCALERS,
+    DASK_CLUSTERS,
+    DASK_JOBS,
+    DASK_WORKER_GROUPS,
+    DEPLOYMENTS,
+    PODS,
+    SERVICES,
+    Resource,
+)
+from ..scheduler import Endpoint, SchedulerClient
+from ..spec import parse_cluster
 from .act import carry_out
 from .actions import Action, Create, Subject, subject
 from .conditions import Condition
-from .events import failure_event
+from .conversation import Conversation
 from .observed import CustomResource, Key, Store
-from .plan import Plan, plan
+from .plan import UNLIMITED, Allocation, Plan, plan
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +47,9 @@ _MAX_TRANSIENT_BACKOFF_SECONDS = 15.0
 # What passes by itself within a second or two is not worth a condition and an Event.
 _TOLERATED_TRANSIENT_ERRORS = 2
 # A watch can lose an event for good; what it lost is noticed after this long at the latest.
-_RELIST_SECONDS = 300.0
+_RELIST_SECONDS = 600.0
 
+_BAD_REQUEST = 400
 _FORBIDDEN = 403
 
 
@@ -47,17 +60,30 @@ class _Trouble:
     error: ApiError
     times: int
     retry_at: float
+    pause_seconds: float
 
 
 class ClusterReconciler:
     """Reconciles one cluster, one pass at a time."""
 
-    def __init__(self, key: Key, client: Client, store: Store) -> None:
+    def __init__(
+        self,
+        key: Key,
+        client: Client,
+        scheduler: SchedulerClient,
+        store: Store,
+        *,
+        allocation: Allocation = UNLIMITED,
+    ) -> None:
         self.key = key
         self._client = client
         self._store = store
+        self._allocation = allocation
+        self._conversation = Conversation(self._name, scheduler, lambda: _now(), self.wake)
         self._waker = asyncio.Event()
         self._relist_at = _clock() + _RELIST_SECONDS
+        self._listed = False
+        self._inherited: bool | None = None
         self._asked: object = None
         self._troubles: dict[Subject, _Trouble] = {}
         self._failure: Condition | None = None
@@ -65,6 +91,7 @@ class ClusterReconciler:
 
     def wake(self) -> None:
         """Something changed: reconcile soon."""
+        passes.due(self._name)
         self._waker.set()
 
     def relist(self, *, within_seconds: float) -> None:
@@ -74,14 +101,20 @@ class ClusterReconciler:
 
     async def run(self) -> None:
         """Reconcile for as long as anything bears the cluster's name."""
+        try:
+            await self._reconcile()
+        finally:
+            await self._conversation.end()
+
+    async def _reconcile(self) -> None:
         failures = 0
         while True:
             self._waker.clear()
             try:
-                due_at = await self._pass()
-            except Exception as error:
+                with passes.reconciling(self._name):
+                    due_at = await self._told_pass()
+            except Exception:
                 # Neither a bug nor an API server that is away may end the care for this cluster.
-                logger.error("%s: %s", self._name, error, exc_info=None if isinstance(error, ApiError) else error)
                 self._relist_at = _clock()
                 failures += 1
                 await asyncio.sleep(_backoff_seconds(failures, transient=True))
@@ -94,6 +127,14 @@ class ClusterReconciler:
                 async with asyncio.timeout_at(due_at):
                     await self._waker.wait()
 
+    async def _told_pass(self) -> float:
+        """A pass that says in the log why it failed."""
+        try:
+            return await self._pass()
+        except Exception as error:
+            logger.error("%s: %s", self._name, error, exc_info=None if isinstance(error, ApiError) else error)
+            raise
+
     async def _pass(self) -> float:
         """One pass; returns when the next one is due at the latest, by the loop's clock."""
         if fresh := _clock() >= self._relist_at:
@@ -103,7 +144,7 @@ class ClusterReconciler:
         tried: set[Subject] = set()
         while True:
             todo = self._plan()
-            if todo.bereaved and not fresh:
+            if not fresh and (todo.bereaved or self._may_be_late(todo)):
                 # An owner that is not in the store may only be late: nothing is deleted for it before the API
                 # server, asked directly, does not know it either.
                 await self._list()
@@ -116,14 +157,36 @@ class ClusterReconciler:
             await self._attempt(untried)
         # Made after the last answer, the plan has the present statuses; only what went wrong may be news to it.
         told = self._failure
-        await self._explain(todo)
+        self._explain(todo)
         if self._failure != told:
             todo = self._plan()
         await self._attempt(todo.statuses)
+        self._converse(todo)
         due_at = min(self._relist_at, *(trouble.retry_at for trouble in self._troubles.values()), inf)
         if todo.look_again_at is not None:
             due_at = min(due_at, _clock() + (todo.look_again_at - _now()).total_seconds())
         return due_at
+
+    def _may_be_late(self, todo: Plan) -> bool:
+        """Whether Pods would be made or let go by what an earlier controller may have changed already.
+
+        What it did last may not be in the first list of a watch, which the API server takes from a cache.
+        """
+        if self._inherited is None:
+            cluster = self._store.observe(self.key).cluster
+            self._inherited = cluster is not None and bool(cluster.body.get("status"))
+        acts = any(action.resource == PODS for action in todo.actions)
+        return acts and self._inherited and not self._listed
+
+    def _converse(self, todo: Plan) -> None:
+        """Have the scheduler asked and told what the plan says; what it answers wakes this reconciler."""
+        resource = self._store.observe(self.key).cluster
+        if resource is None or not (todo.questions or todo.retirements):
+            self._conversation.leave_off()
+            return
+        cluster = parse_cluster(resource.body)
+        endpoint = Endpoint(builders.dashboard_address(cluster), builders.scheduler_address(cluster))
+        self._conversation.go_on(endpoint, todo.questions, todo.retirements)
 
     async def _attempt(self, actions: Sequence[Action]) -> None:
         """Carry out what is not held back because it was refused a short while ago."""
@@ -133,8 +196,10 @@ class ClusterReconciler:
             for action in actions
             if (held := self._troubles.get(subject(action))) is None or held.retry_at <= now
         ]
-        refused = await carry_out(self._client, self._store, self.key, due)
+        refused = await carry_out(self._client, self._store, self.key, due, _now())
         errors = {subject(action): error for action, error in refused}
+        for refusal in errors.values():
+            RECONCILE_ERRORS.labels(refusal.reason or "ApiError").inc()
         unanswered = {_suffix(action) for action, error in refused if error.code == 0}
         asked = {_suffix(action) for action in due}
         self._unanswered = [*(set(self._unanswered) - asked), *(unanswered - {""})]
@@ -144,67 +209,87 @@ class ClusterReconciler:
                 self._troubles.pop(about, None)
                 continue
             times = self._troubles[about].times + 1 if about in self._troubles else 1
-            self._troubles[about] = _Trouble(
-                error, times, _clock() + _backoff_seconds(times, transient=error.transient)
-            )
+            pause_seconds = _backoff_seconds(times, transient=error.transient)
+            self._troubles[about] = _Trouble(error, times, _clock() + pause_seconds, pause_seconds)
             # What a refused or unanswered request left behind, only the API server knows.
             self._relist_at = _clock()
 
     def _forgive(self) -> None:
         """Try everything at once when something else is asked for: it may be the remedy."""
         observed = self._store.observe(self.key)
-        resources = [*observed.groups, *([observed.cluster] if observed.cluster else [])]
-        asked = {(resource.uid, resource.body["metadata"].get("generation")) for resource in resources}
+        resources = (observed.job, observed.cluster, *observed.groups)
+        asked = {(resource.uid, resource.generation) for resource in resources if resource is not None}
         if asked != self._asked:
             for trouble in self._troubles.values():
                 trouble.retry_at = _clock()
         self._asked = asked
 
-    async def _explain(self, present: Plan) -> None:
-        """Turn what was refused into the condition that the cluster shows, and a new reason into an Event."""
-        cluster = self._store.observe(self.key).cluster
+    def _explain(self, present: Plan) -> None:
+        """Turn what was refused into the condition that the cluster shows."""
         wanted = {subject(action) for action in (*present.actions, *present.statuses)}
-        self._troubles = {about: trouble for about, trouble in self._troubles.items() if about in wanted}
+        self._troubles = {
+            about: trouble
+            for about, trouble in self._troubles.items()
+            if about in wanted or self._is_paused(about, trouble)
+        }
         # That a status could not be written is no news once it can be.
         errors = [
             trouble.error
             for about, trouble in self._troubles.items()
-            if not _is_status(about) and (not trouble.error.transient or trouble.times > _TOLERATED_TRANSIENT_ERRORS)
+            if not _is_status(about)
+            and not trouble.error.is_farewell
+            and (not trouble.error.transient or trouble.times > _TOLERATED_TRANSIENT_ERRORS)
         ]
         if not errors:
             self._failure = None
             return
-        known, failure = self._failure, _failure_condition(errors, cluster)
+        observed = self._store.observe(self.key)
+        known, failure = self._failure, _failure_condition(errors, observed.cluster or observed.job)
         if known and (known.reason, known.observed_generation) == (failure.reason, failure.observed_generation):
             return  # the same trouble, even where the message names another Pod each time
         self._failure = failure
         logger.warning("%s: %s: %s", self._name, failure.reason, failure.message)
-        if cluster is not None:
-            await self._report(cluster, failure)
 
-    async def _report(self, cluster: CustomResource, failure: Condition) -> None:
-        try:
-            await self._client.create_event(self.key.namespace, failure_event(cluster, failure, _now()))
-        except ApiError as error:
-            logger.warning("%s: no event could be written: %s", self._name, error.message)
+    def _is_paused(self, about: Subject, trouble: _Trouble) -> bool:
+        """Whether a refused deletion is only waiting, for the scheduler to be asked once more before it."""
+        resource, verb, uid = about
+        waiting = _clock() < trouble.retry_at + trouble.pause_seconds
+        return verb == "delete" and waiting and self._store.knows(self.key, resource, uid)
 
     def _plan(self) -> Plan:
         observed = self._store.observe(self.key)
+        self._conversation.with_partner(observed.cluster.uid if observed.cluster else None)
+        self._conversation.forget_all_but(text for pod in observed.pods for text in (pod.uid, pod.name, pod.ip))
         present = {naming.worker_suffix(pod.name) for pod in observed.pods}
         # First the names of workers that a request without an answer may yet create: asking for those again cannot
         # make a second one.
         self._unanswered = [suffix for suffix in self._unanswered if suffix not in present]
         suffixes = chain(self._unanswered, iter(partial(secrets.token_hex, 5), ""))
-        return plan(observed, _now(), new_suffix=suffixes.__next__, failure=self._failure)
+        return plan(
+            replace(observed, scheduler_report=self._conversation.report),
+            _now(),
+            new_suffix=suffixes.__next__,
+            failure=self._failure,
+            allocation=self._allocation,
+        )
 
     async def _list(self) -> None:
         """List everything afresh: children first, so that an owner missing from a later list is truly gone."""
         labelled = f"{naming.CLUSTER_NAME_LABEL}={self.key.cluster}"
-        await self._list_resource(PODS, label_selector=f"{labelled},{naming.WORKER_GROUP_NAME_LABEL}")
+        await self._list_resource(PODS, label_selector=labelled)
         await self._list_resource(SERVICES, label_selector=labelled)
         await self._list_resource(DEPLOYMENTS, label_selector=labelled)
-        await self._list_resource(DASK_WORKER_GROUPS)
+        for resource in (DASK_WORKER_GROUPS, DASK_AUTOSCALERS):
+            try:
+                await self._list_resource(resource, field_selector=f"spec.cluster={self.key.cluster}")
+            except ApiError as error:
+                if error.code != _BAD_REQUEST:
+                    raise
+                # The definitions of an earlier release cannot be asked by that field.
+                await self._list_resource(resource)
         await self._list_resource(DASK_CLUSTERS, field_selector=f"metadata.name={self.key.cluster}")
+        await self._list_resource(DASK_JOBS, field_selector=f"metadata.name={self.key.cluster}")
+        self._listed = True
         self._relist_at = _clock() + _RELIST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
 
     async def _list_resource(
@@ -224,14 +309,15 @@ def _is_status(about: Subject) -> bool:
     return about[1] == "patch status"
 
 
-def _failure_condition(errors: Sequence[ApiError], cluster: CustomResource | None) -> Condition:
+def _failure_condition(errors: Sequence[ApiError], resource: CustomResource | None) -> Condition:
     """What went wrong; of several errors, one that will not go away by itself."""
     error = min(errors, key=lambda error: error.transient)
     reason = error.reason or "ApiError"
     if error.code == _FORBIDDEN and "exceeded quota" in error.message:
         reason = "QuotaExceeded"
-    generation = int(cluster.body["metadata"].get("generation", 0)) if cluster else 0
-    return Condition("Reconciled", "False", reason, error.message, generation)
+    return Condition(
+        "Degraded", "True", reason, error.message, resource.generation if resource else 0, event="Warning"
+    )
 
 
 def _backoff_seconds(times: int, *, transient: bool) -> float:
@@ -250,6 +336,6 @@ def _now() -> datetime:
 
 def _suffix(action: Action) -> str:
     """What makes the name of the worker unique that an action creates; empty for any other action."""
-    if isinstance(action, Create) and action.resource == PODS:
+    if isinstance(action, Create) and naming.WORKER_GROUP_NAME_LABEL in action.body["metadata"]["labels"]:
         return naming.worker_suffix(action.body["metadata"]["name"])
     return ""

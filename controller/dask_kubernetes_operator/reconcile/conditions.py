@@ -13,13 +13,17 @@ _MAX_MESSAGE_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One statement about an object: its type is true, false or unknown, for a reason."""
+    """One statement about an object: its type is true, false or unknown, for a reason.
+
+    ``event`` is the type of the Event (Normal, Warning) that tells of it once it holds; empty for none.
+    """
 
     type: str
     status: str
     reason: str
     message: str
     observed_generation: int
+    event: str = ""
 
 
 def merge_conditions(
@@ -42,6 +46,11 @@ def merge_conditions(
             "lastTransitionTime": before["lastTransitionTime"] if before and kept else timestamp(now),
         }
     return list(stored.values())
+
+
+def find_condition(present: Iterable[Mapping[str, Any]] | None, kind: str) -> Mapping[str, Any]:
+    """The stored condition of a type; empty when there is none."""
+    return next((condition for condition in present or () if condition["type"] == kind), {})
 
 
 def timestamp(moment: datetime) -> str:

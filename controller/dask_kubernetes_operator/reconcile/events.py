@@ -7,29 +7,30 @@ from datetime import datetime
 
 from ..builders import Object
 from ..spec import API_GROUP, API_VERSION
-from .conditions import Condition, timestamp
-from .observed import CustomResource
+from .actions import Event
+from .conditions import timestamp
 
 _COMPONENT = "dask-kubernetes-operator"
+_MAX_MESSAGE_LENGTH = 1024  # of an Event, says its validation
 
 
-def failure_event(cluster: CustomResource, failure: Condition, now: datetime) -> Object:
-    """A Warning on a DaskCluster, with a condition's reason and message."""
-    namespace = cluster.body["metadata"]["namespace"]
+def event_body(event: Event, now: datetime) -> Object:
+    """The object to write for a transition of a custom resource."""
+    about = event.about
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{cluster.name}.{secrets.token_hex(8)}", "namespace": namespace},
+        "metadata": {"name": f"{about.name}.{secrets.token_hex(8)}", "namespace": about.namespace},
         "involvedObject": {
             "apiVersion": f"{API_GROUP}/{API_VERSION}",
-            "kind": "DaskCluster",
-            "namespace": namespace,
-            "name": cluster.name,
-            "uid": cluster.uid,
+            "kind": about.kind,
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
         },
-        "type": "Warning",
-        "reason": failure.reason,
-        "message": failure.message[:1024],
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:_MAX_MESSAGE_LENGTH],
         "firstTimestamp": timestamp(now),
         "lastTimestamp": timestamp(now),
         "count": 1,

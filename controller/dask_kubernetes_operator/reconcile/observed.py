@@ -7,15 +7,32 @@ write sees it. What is older than what is known is ignored, be that an object or
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from typing import Any, NamedTuple
 
 from .. import naming
-from ..resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES, Resource
+from ..resources import (
+    DASK_AUTOSCALERS,
+    DASK_CLUSTERS,
+    DASK_JOBS,
+    DASK_WORKER_GROUPS,
+    DEPLOYMENTS,
+    FIELD_MANAGER,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from ..spec import API_GROUP, Body
+from .report import NOTHING_SAID, SchedulerReport
+
+CUSTOM_RESOURCES = (DASK_CLUSTERS, DASK_WORKER_GROUPS, DASK_JOBS, DASK_AUTOSCALERS)
+_OWNER_KINDS = frozenset({DASK_CLUSTERS.kind, DASK_WORKER_GROUPS.kind, DASK_JOBS.kind})
+_COMPONENTS = (naming.COMPONENT_SCHEDULER, naming.COMPONENT_WORKER, naming.COMPONENT_JOB_RUNNER)
+# Why a container waits that is merely being started.
+_PASSING_REASONS = frozenset({"ContainerCreating", "PodInitializing"})
 
 # Deleted uids are remembered to drop events that arrive late; a watch is never this many objects behind.
 _REMEMBERED_DELETIONS = 20_000
@@ -32,56 +49,107 @@ class Key(NamedTuple):
 class Child:
     """What is kept of any object the controller makes.
 
-    ``owner_uids`` are those of its owners that are DaskClusters or DaskWorkerGroups; ``foreign_owner`` tells that
-    there are others, to whom it is left.
+    ``owner_uids`` are those of its owners that are of the operator's own kinds; ``foreign_owner`` tells that there
+    are others, to whom it is left.
     """
 
     name: str
     uid: str
     version: int
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
     owner_uids: frozenset[str]
     foreign_owner: bool
     terminating: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Pod(Child):
-    """A worker's Pod.
+class Problem:
+    """What keeps a Pod from running, in Kubernetes' own words.
 
-    ``group`` is the worker group's name.
+    ``reason`` is e.g. ``ImagePullBackOff``, ``CrashLoopBackOff`` or ``Unschedulable``.
     """
 
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod(Child):
+    """A Pod of a scheduler, a worker or a job's runner: that is its ``component``.
+
+    ``group`` is the worker group's name, ``ip`` is empty as long as there is none. ``status`` is kept whole for a
+    job's runner alone.
+    """
+
+    component: str
     group: str
     created_at: datetime
     phase: str
-    ready: bool
+    ready_since: datetime | None
+    ip: str
+    problem: Problem | None
+    status: Body
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet says that it is."""
+        return self.ready_since is not None
 
     @property
     def finished(self) -> bool:
         """Whether all containers have ended for good."""
         return self.phase in ("Failed", "Succeeded")
 
+    @property
+    def draining_since(self) -> datetime | None:
+        """Since when it is on its way out; None for a worker that is to stay, or whose mark somebody spoiled."""
+        try:
+            moment = parse_time(self.annotations[naming.DRAINING_SINCE_ANNOTATION])
+        except (KeyError, ValueError):
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def spec_hash(self) -> str | None:
+        """The digest of what it was built from; None when it is from another operator."""
+        return self.annotations.get(naming.SPEC_HASH_ANNOTATION)
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment(Child):
-    """A scheduler's Deployment."""
+    """A scheduler's Deployment; ``edited`` tells that somebody else wrote to its spec."""
 
     available: bool
+    edited: bool
+    problem: Problem | None
 
 
 @dataclass(frozen=True, slots=True)
 class Service(Child):
-    """A scheduler's Service."""
+    """A scheduler's Service; ``edited`` tells that somebody else wrote to its spec."""
+
+    edited: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CustomResource:
-    """A DaskCluster or DaskWorkerGroup: kept whole, because children are built from it."""
+    """A DaskCluster, DaskWorkerGroup, DaskJob or DaskAutoscaler: kept whole, because children are built from it."""
 
     name: str
     uid: str
     version: int
     body: Body
+
+    @property
+    def generation(self) -> int:
+        """Which edit of its spec it is."""
+        return int(self.body["metadata"].get("generation", 0))
+
+    @property
+    def terminating(self) -> bool:
+        """Whether its deletion is under way."""
+        return bool(self.body["metadata"].get("deletionTimestamp"))
 
 
 Item = Pod | Deployment | Service | CustomResource
@@ -89,38 +157,45 @@ Item = Pod | Deployment | Service | CustomResource
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """All that is known of one cluster name at one moment."""
+    """All that is known of one cluster name at one moment.
+
+    ``pods`` are those of workers; ``scheduler_report`` is what the Dask scheduler last said.
+    """
 
     key: Key
     cluster: CustomResource | None = None
     groups: tuple[CustomResource, ...] = ()
+    job: CustomResource | None = None
+    autoscalers: tuple[CustomResource, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     services: tuple[Service, ...] = ()
     pods: tuple[Pod, ...] = ()
+    scheduler_pods: tuple[Pod, ...] = ()
+    runner_pods: tuple[Pod, ...] = ()
+    scheduler_report: SchedulerReport = NOTHING_SAID
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left that bears the cluster's name."""
-        return not (self.cluster or self.groups or self.deployments or self.services or self.pods)
+        resources = (self.cluster, self.groups, self.job, self.autoscalers)
+        children = (self.deployments, self.services, self.pods, self.scheduler_pods, self.runner_pods)
+        return not any(resources + children)
 
 
 @dataclass(slots=True)
 class _Bucket:
-    clusters: dict[str, CustomResource] = field(default_factory=dict)
-    groups: dict[str, CustomResource] = field(default_factory=dict)
-    deployments: dict[str, Deployment] = field(default_factory=dict)
-    services: dict[str, Service] = field(default_factory=dict)
-    pods: dict[str, Pod] = field(default_factory=dict)
+    """The objects of one cluster name: by resource, then by uid."""
+
+    items: dict[Resource, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, resource: Resource) -> dict[str, Any]:
-        by_resource: dict[Resource, dict[str, Any]] = {
-            DASK_CLUSTERS: self.clusters,
-            DASK_WORKER_GROUPS: self.groups,
-            DEPLOYMENTS: self.deployments,
-            SERVICES: self.services,
-            PODS: self.pods,
-        }
-        return by_resource[resource]
+        return self.items.setdefault(resource, {})
+
+    def newest(self, resource: Resource) -> Any:
+        return max(self.of(resource).values(), key=lambda item: item.version, default=None)
+
+    def by_name(self, resource: Resource) -> tuple[Any, ...]:
+        return tuple(sorted(self.of(resource).values(), key=lambda item: (item.name, item.uid)))
 
 
 class Store:
@@ -174,16 +249,27 @@ class Store:
         for body in bodies:
             self.put(resource, body)
 
+    def knows(self, key: Key, resource: Resource, uid: str) -> bool:
+        """Whether there is, as far as is known, an object with this uid."""
+        return key in self._buckets and uid in self._buckets[key].of(resource)
+
     def observe(self, key: Key) -> Observed:
         """What is known of one cluster now."""
         bucket = self._buckets.get(key) or _Bucket()
+        pods: dict[str, list[Pod]] = {component: [] for component in _COMPONENTS}
+        for pod in bucket.of(PODS).values():
+            pods[pod.component].append(pod)
         return Observed(
             key=key,
-            cluster=max(bucket.clusters.values(), key=lambda item: item.version, default=None),
-            groups=tuple(sorted(bucket.groups.values(), key=lambda item: (item.name, item.uid))),
-            deployments=tuple(bucket.deployments.values()),
-            services=tuple(bucket.services.values()),
-            pods=tuple(bucket.pods.values()),
+            cluster=bucket.newest(DASK_CLUSTERS),
+            groups=bucket.by_name(DASK_WORKER_GROUPS),
+            job=bucket.newest(DASK_JOBS),
+            autoscalers=bucket.by_name(DASK_AUTOSCALERS),
+            deployments=tuple(bucket.of(DEPLOYMENTS).values()),
+            services=tuple(bucket.of(SERVICES).values()),
+            pods=tuple(pods[naming.COMPONENT_WORKER]),
+            scheduler_pods=tuple(pods[naming.COMPONENT_SCHEDULER]),
+            runner_pods=tuple(pods[naming.COMPONENT_JOB_RUNNER]),
         )
 
     def forget(self, key: Key) -> None:
@@ -196,14 +282,17 @@ class Store:
 
 
 def key_of(resource: Resource, body: Body) -> Key | None:
-    """Which cluster an object belongs to, or None."""
+    """Which cluster an object belongs to, or None. A job's cluster bears the job's name."""
     meta = body["metadata"]
-    if resource == DASK_CLUSTERS:
+    labels = meta.get("labels") or {}
+    if resource in (DASK_CLUSTERS, DASK_JOBS):
         name = meta["name"]
-    elif resource == DASK_WORKER_GROUPS:
+    elif resource in (DASK_WORKER_GROUPS, DASK_AUTOSCALERS):
         name = (body.get("spec") or {}).get("cluster")
+    elif resource == PODS and labels.get(naming.COMPONENT_LABEL) not in _COMPONENTS:
+        name = None
     else:
-        name = (meta.get("labels") or {}).get(naming.CLUSTER_NAME_LABEL)
+        name = labels.get(naming.CLUSTER_NAME_LABEL)
     return Key(meta["namespace"], name) if name else None
 
 
@@ -212,7 +301,7 @@ def _version(body: Body) -> int:
 
 
 def dask_owner_uids(meta: Body) -> frozenset[str]:
-    """The uids of those owners that are DaskClusters or DaskWorkerGroups."""
+    """The uids of those owners that are of the operator's own kinds."""
     return frozenset(ref["uid"] for ref in meta.get("ownerReferences") or () if _is_dask(ref))
 
 
@@ -222,8 +311,7 @@ def has_foreign_owner(meta: Body) -> bool:
 
 
 def _is_dask(reference: Body) -> bool:
-    ours = (DASK_CLUSTERS.kind, DASK_WORKER_GROUPS.kind)
-    return str(reference["apiVersion"]).startswith(f"{API_GROUP}/") and reference["kind"] in ours
+    return str(reference["apiVersion"]).startswith(f"{API_GROUP}/") and reference["kind"] in _OWNER_KINDS
 
 
 def parse_time(text: str) -> datetime:
@@ -234,31 +322,76 @@ def parse_time(text: str) -> datetime:
 def _item(resource: Resource, body: Body) -> Item:
     meta = body["metadata"]
     version = _version(body)
-    if resource in (DASK_CLUSTERS, DASK_WORKER_GROUPS):
+    if resource in CUSTOM_RESOURCES:
         return CustomResource(name=meta["name"], uid=meta["uid"], version=version, body=body)
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     common: dict[str, Any] = {
         "name": meta["name"],
         "uid": meta["uid"],
         "version": version,
+        "labels": labels,
+        "annotations": annotations,
         "owner_uids": dask_owner_uids(meta),
         "foreign_owner": has_foreign_owner(meta),
         "terminating": bool(meta.get("deletionTimestamp")),
     }
     status = body.get("status") or {}
     if resource == PODS:
+        component = labels[naming.COMPONENT_LABEL]
+        ready = _condition(status, "Ready")
         return Pod(
             **common,
-            group=(meta.get("labels") or {}).get(naming.WORKER_GROUP_NAME_LABEL, ""),
+            component=component,
+            group=labels.get(naming.WORKER_GROUP_NAME_LABEL, ""),
             created_at=parse_time(meta["creationTimestamp"]),
             phase=status.get("phase", "Pending"),
-            ready=_condition(status, "Ready"),
+            ready_since=parse_time(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
+            ip=status.get("podIP", ""),
+            problem=_problem(status),
+            status=status if component == naming.COMPONENT_JOB_RUNNER else {},
         )
+    edited = _edited(meta)
     if resource == DEPLOYMENTS:
-        return Deployment(**common, available=_condition(status, "Available"))
-    return Service(**common)
+        available = _condition(status, "Available").get("status") == "True"
+        failure = _condition(status, "ReplicaFailure")
+        problem = _refused(failure) if failure.get("status") == "True" else None
+        return Deployment(**common, available=available, edited=edited, problem=problem)
+    return Service(**common, edited=edited)
 
 
-def _condition(status: Body, kind: str) -> bool:
-    return any(
-        condition["type"] == kind and condition["status"] == "True" for condition in status.get("conditions") or ()
-    )
+def _edited(meta: Body) -> bool:
+    """Whether others own fields of a spec that only the operator should write.
+
+    ``kubectl rollout restart`` may: it writes to the metadata of the Pod template alone.
+    """
+    for entry in meta.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER or entry.get("subresource") == "status":
+            continue
+        spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        if spec.keys() - {"f:template"} or (spec.get("f:template") or {}).keys() - {"f:metadata"}:
+            return True
+    return False
+
+
+def _condition(status: Body, kind: str) -> Body:
+    return next((condition for condition in status.get("conditions") or () if condition["type"] == kind), {})
+
+
+def _refused(failure: Body) -> Problem:
+    message = failure.get("message", "")
+    return Problem("QuotaExceeded" if "exceeded quota" in message else failure.get("reason", "FailedCreate"), message)
+
+
+def _problem(status: Body) -> Problem | None:
+    """What a Pod's conditions and containers say that keeps it from running."""
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return Problem("Unschedulable", scheduled.get("message", ""))
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        if reason and reason not in _PASSING_REASONS:
+            last_words = ((container.get("lastState") or {}).get("terminated") or {}).get("message", "")
+            message = f"container {container['name']}: {waiting.get('message') or reason}"
+            return Problem(reason, f"{message}; it last said: {last_words.strip()}" if last_words else message)
+    return None

@@ -11,7 +11,9 @@ from typing import Any
 
 from dask_kubernetes_operator.reconcile.loop import Reconciler
 from dask_kubernetes_operator.resources import Resource
+from dask_kubernetes_operator.scheduler import SchedulerClient
 
+from .dask_world import DaskWorld
 from .objects import Object
 from .world import FakeClient, World
 
@@ -19,15 +21,26 @@ Clock = Callable[[], datetime]
 
 
 class Operator:
-    """A running controller: a `Reconciler` fed by watches.
+    """A running controller: a `Reconciler` fed by watches, with schedulers that outlive it where ``dask`` is given.
 
-    Events come late, each object's in order. ``deaf_to`` names the kinds of which no event comes at all.
+    Events come late, each object's in order. ``deaf_to`` names the kinds of which no event comes at all. One that is
+    not ``leading`` watches only.
     """
 
-    def __init__(self, world: World, *, seed: int = 0, deaf_to: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        seed: int = 0,
+        deaf_to: frozenset[str] = frozenset(),
+        dask: SchedulerClient | None = None,
+        client: FakeClient | None = None,
+        leading: bool = True,
+    ) -> None:
         self.world = world
-        self.client = FakeClient(world, seed=seed)
-        self.reconciler = Reconciler(self.client)
+        self.client = client or FakeClient(world, seed=seed)
+        self.dask = dask if isinstance(dask, DaskWorld) else DaskWorld(world, seed=seed)
+        self.reconciler = Reconciler(self.client, dask or self.dask, leading=leading)
         self.deaf_to = deaf_to
         self._random = random.Random(seed)  # noqa: S311
         self._due: dict[str, float] = {}
@@ -50,11 +63,14 @@ class Operator:
         await asyncio.wait_for(self.reconciler.stop(), timeout=60)
 
     def _deliver(self, resource: Resource, event: str, body: Object) -> None:
-        if resource.kind in self.deaf_to:
-            return
+        if resource.kind not in self.deaf_to:
+            self._send(resource, event, body)
+
+    def _send(self, resource: Resource, event: str, body: Object, *, late_seconds: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
         uid = body["metadata"]["uid"]
-        due = max(self._due.get(uid, 0.0) + 0.000_001, loop.time() + self._random.uniform(0.001, 0.3))
+        due = loop.time() + self._random.uniform(0.001, 0.3) + late_seconds
+        due = max(self._due.get(uid, 0.0) + 0.000_001, due)
         self._due[uid] = due
         self._deliveries.add(loop.call_at(due, lambda: self.reconciler.changed(resource, body, event=event)))
 

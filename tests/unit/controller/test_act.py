@@ -10,12 +10,12 @@ import pytest
 from dask_kubernetes_operator import builders
 from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.reconcile.act import carry_out
-from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Patch
+from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Event, Patch
 from dask_kubernetes_operator.reconcile.observed import Store
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS
-from dask_kubernetes_operator.spec import parse_cluster
+from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, EVENTS, PODS
+from dask_kubernetes_operator.spec import Identity, parse_cluster
 
-from .objects import KEY, Object, cluster, deployment, group, worker
+from .objects import KEY, NOW, Object, cluster, deployment, group, worker
 from .virtual_time import simulate
 from .world import FakeClient, Fault, World, no_fault, store_of
 
@@ -30,7 +30,7 @@ def carried_out(
     async def story() -> list[tuple[Action, ApiError]]:
         client = FakeClient(world)
         client.fault = fault
-        return await carry_out(client, store, KEY, actions)
+        return await carry_out(client, store, KEY, actions, NOW)
 
     return simulate(story)
 
@@ -73,6 +73,77 @@ def test_status_goes_to_the_status_subresource() -> None:
     patch = Patch(DASK_CLUSTERS, "simple", {"status": {"phase": "Running"}}, subresource="status")
     assert carried_out(world, store, patch) == []
     assert world.get(DASK_CLUSTERS, "simple")["status"] == {"phase": "Running"}
+
+
+def test_json_patch_is_applied_as_one() -> None:
+    world = a_world()
+    store = store_of(world)
+    meta = world.get(DEPLOYMENTS, "simple-scheduler")["metadata"]
+    patch = [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+        {"op": "replace", "path": "/spec/replicas", "value": 0},
+        {"op": "add", "path": "/metadata/annotations/example.com~1note", "value": "x"},
+    ]
+    assert carried_out(world, store, Patch(DEPLOYMENTS, "simple-scheduler", patch)) == []
+    [known] = store.observe(KEY).deployments
+    assert known.annotations["example.com/note"] == "x"
+    assert world.get(DEPLOYMENTS, "simple-scheduler")["spec"]["replicas"] == 0
+    [(_, error)] = carried_out(world, store, Patch(DEPLOYMENTS, "simple-scheduler", patch))
+    assert error.reason == "Conflict", "what was read is not what is there"
+
+
+# Events -----------------------------------------------------------------------------------------------------------
+
+TOLD = Event(Identity("DaskCluster", "default", "simple", "uid-simple"), "Warning", "Reason", "message " * 500)
+TELLING: dict[str, Action] = {
+    "create": Create(PODS, worker("w3", None), events=(TOLD,)),
+    "patch": Patch(DASK_WORKER_GROUPS, "simple-default", {"spec": {"cluster": "simple"}}, events=(TOLD,)),
+    "delete": Delete(DEPLOYMENTS, "simple-scheduler", "uid-deployment", events=(TOLD,)),
+}
+
+
+@pytest.mark.parametrize("action", TELLING.values(), ids=TELLING)
+def test_what_succeeded_is_told(action: Action) -> None:
+    world = a_world()
+    assert carried_out(world, store_of(world), action) == []
+    [event] = world.all(EVENTS)
+    assert len(event["message"]) == 1024, "the longest that the API server takes"
+    assert event["involvedObject"] == {
+        "apiVersion": "kubernetes.dask.org/v1",
+        "kind": "DaskCluster",
+        "namespace": "default",
+        "name": "simple",
+        "uid": "uid-simple",
+    }
+    assert (event["type"], event["reason"], event["count"]) == ("Warning", "Reason", 1)
+    assert event["firstTimestamp"] == event["lastTimestamp"] == "2026-11-21T12:00:00Z"
+
+
+@pytest.mark.parametrize("action", TELLING.values(), ids=TELLING)
+def test_what_was_refused_is_not_told(action: Action) -> None:
+    world = a_world()
+
+    def fault(_number: int, _request: str, _act: Callable[[], Object]) -> Object:
+        raise ApiError(403, "Forbidden", "no")
+
+    assert len(carried_out(world, store_of(world), action, fault=fault)) == 1
+    assert world.all(EVENTS) == []
+
+
+def test_event_that_is_lost_takes_nothing_with_it() -> None:
+    world = a_world()
+
+    def fault(_number: int, request: str, act: Callable[[], Object]) -> Object:
+        if request.startswith("POST events"):
+            raise ApiError(403, "Forbidden", "no")
+        return act()
+
+    store = store_of(world)
+    assert carried_out(world, store, TELLING["delete"], fault=fault) == []
+    assert store.observe(KEY).deployments == ()
+
+
+# Deletions --------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_deleted_at_once_is_known_to_be_gone() -> None:
@@ -158,7 +229,7 @@ def test_after_a_bug_no_request_goes_on_unseen() -> None:
         client.fault = fault
         pods = [Create(PODS, worker(f"n{number}", None)) for number in range(60)]
         with pytest.raises(RuntimeError, match="a bug"):
-            await carry_out(client, Store(), KEY, pods)
+            await carry_out(client, Store(), KEY, pods, NOW)
         assert client.in_flight == 0
         seen = len(world.all(PODS))
         await asyncio.sleep(60)
@@ -173,7 +244,7 @@ def test_cancellation_ends_every_request() -> None:
     async def story() -> None:
         client = FakeClient(world)
         pods = [Create(PODS, worker(f"n{number}", None)) for number in range(60)]
-        task = asyncio.create_task(carry_out(client, Store(), KEY, pods))
+        task = asyncio.create_task(carry_out(client, Store(), KEY, pods, NOW))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dask_kubernetes_operator import builders
-from dask_kubernetes_operator.spec import parse_cluster, parse_worker_group
+from dask_kubernetes_operator.spec import Metadata, parse_cluster, parse_worker_group
 
-from .objects import ADDRESS, SCHEDULER_POD_SPEC, WORKER_POD_SPEC, Object, cluster, group
+from .objects import SCHEDULER_POD_SPEC, WORKER_POD_SPEC, Object, cluster, group
 
 pytestmark = pytest.mark.unit
 
@@ -32,8 +32,9 @@ BUILD: dict[str, Callable[[Object], Object]] = {
 }
 
 
-def build_pod(body: Object, *, suffix: str = "4f0d13bbc4") -> Object:
-    return builders.build_worker_pod(parse_worker_group(body), suffix=suffix, address=ADDRESS)
+def build_pod(body: Object, *, suffix: str = "4f0d13bbc4", owner: Object | None = None) -> Object:
+    parsed = parse_cluster(owner or cluster())
+    return builders.build_worker_pod(parse_worker_group(body), suffix=suffix, cluster=parsed)
 
 
 def stored(child: Object) -> Object:
@@ -58,7 +59,12 @@ def test_scheduler_deployment_of_the_simple_cluster() -> None:
             "name": "simple-scheduler",
             "namespace": "default",
             "labels": {"dask.org/cluster-name": "simple", "dask.org/component": "scheduler"},
-            "annotations": {},
+            "annotations": {
+                "dask.org/propagated-metadata": (
+                    '{"annotations":[],"labels":["dask.org/cluster-name","dask.org/component"]}'
+                ),
+                "dask.org/spec-hash": "977d9767836f187f",
+            },
             "ownerReferences": [CLUSTER_REFERENCE],
         },
         "spec": {
@@ -72,7 +78,12 @@ def test_scheduler_deployment_of_the_simple_cluster() -> None:
                         "dask.org/cluster-name": "simple",
                         "dask.org/component": "scheduler",
                     },
-                    "annotations": {},
+                    "annotations": {
+                        "dask.org/propagated-metadata": (
+                            '{"annotations":[],'
+                            '"labels":["dask.org/cluster-name","dask.org/component","sidecar.istio.io/inject"]}'
+                        ),
+                    },
                 },
                 "spec": {
                     "enableServiceLinks": False,
@@ -96,6 +107,7 @@ def test_scheduler_deployment_of_the_simple_cluster() -> None:
                                 "initialDelaySeconds": 15,
                                 "periodSeconds": 20,
                             },
+                            "terminationMessagePolicy": "FallbackToLogsOnError",
                         }
                     ],
                 },
@@ -112,7 +124,12 @@ def test_scheduler_service_of_the_simple_cluster() -> None:
             "name": "simple-scheduler",
             "namespace": "default",
             "labels": {"dask.org/cluster-name": "simple", "dask.org/component": "scheduler"},
-            "annotations": {},
+            "annotations": {
+                "dask.org/propagated-metadata": (
+                    '{"annotations":[],"labels":["dask.org/cluster-name","dask.org/component"]}'
+                ),
+                "dask.org/spec-hash": "0e3344a4ba4f7437",
+            },
             "ownerReferences": [CLUSTER_REFERENCE],
         },
         "spec": {
@@ -134,7 +151,12 @@ def test_default_worker_group_of_the_simple_cluster() -> None:
             "name": "simple-default",
             "namespace": "default",
             "labels": {"dask.org/cluster-name": "simple", "dask.org/component": "workergroup"},
-            "annotations": {"dask.org/cluster-replicas": "2"},
+            "annotations": {
+                "dask.org/propagated-metadata": (
+                    '{"annotations":[],"labels":["dask.org/cluster-name","dask.org/component"]}'
+                ),
+                "dask.org/cluster-replicas": "2",
+            },
             "ownerReferences": [CLUSTER_REFERENCE],
         },
         "spec": {"cluster": "simple", "worker": {"replicas": 2, "spec": WORKER_POD_SPEC}},
@@ -154,7 +176,13 @@ def test_worker_pod_of_the_simple_cluster() -> None:
                 "dask.org/workergroup-name": "simple-default",
                 "dask.org/component": "worker",
             },
-            "annotations": {},
+            "annotations": {
+                "dask.org/propagated-metadata": (
+                    '{"annotations":[],"labels":["dask.org/cluster-name","dask.org/component",'
+                    '"dask.org/workergroup-name","sidecar.istio.io/inject"]}'
+                ),
+                "dask.org/spec-hash": "cb20789af22ba6b1",
+            },
             "ownerReferences": [
                 {
                     "apiVersion": "kubernetes.dask.org/v1",
@@ -182,6 +210,7 @@ def test_worker_pod_of_the_simple_cluster() -> None:
                         "8788",
                     ],
                     "ports": [{"name": "http-dashboard", "containerPort": 8788, "protocol": "TCP"}],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "env": [
                         {"name": "DASK_WORKER_NAME", "value": "simple-default-worker-4f0d13bbc4"},
                         {"name": "DASK_SCHEDULER_ADDRESS", "value": "tcp://simple-scheduler.default.svc:8786"},
@@ -240,6 +269,11 @@ def test_every_container_of_a_worker_gets_the_environment() -> None:
 def test_scheduler_gets_no_workers_environment() -> None:
     [container] = BUILD["deployment"](cluster())["spec"]["template"]["spec"]["containers"]
     assert "env" not in container
+
+
+def test_last_lines_of_a_container_that_fails_are_kept_unless_the_user_has_another_wish() -> None:
+    container = build_pod(with_container(terminationMessagePolicy="File"))["spec"]["containers"][0]
+    assert container["terminationMessagePolicy"] == "File"
 
 
 def test_rest_of_the_pod_spec_passes_through() -> None:
@@ -307,6 +341,108 @@ def _scribble(value: Any) -> None:
         value.append("scribbled on")
 
 
+# Digests ----------------------------------------------------------------------------------------------------------
+
+
+def worker_hash(body: Object, owner: Object | None = None) -> str:
+    return builders.worker_hash(parse_worker_group(body), parse_cluster(owner or cluster()))
+
+
+def test_digest_does_not_depend_on_the_order_of_fields() -> None:
+    turned = group()
+    containers = turned["spec"]["worker"]["spec"]["containers"]
+    containers[0] = dict(reversed(containers[0].items()))
+    assert worker_hash(turned) == worker_hash(group())
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"image": "ghcr.io/dask/dask:2026.8.0"},
+        {"env": [{"name": "EXTRA_PIP_PACKAGES", "value": "s3fs"}]},
+        {"resources": {"limits": {"memory": "4G"}}},
+        {"args": ["dask", "worker"]},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_edit_of_a_pod_spec_changes_the_digest(field: Object) -> None:
+    assert worker_hash(with_container(**field)) != worker_hash(group())
+    scheduler = {"spec": {"containers": [{**SCHEDULER_POD_SPEC["containers"][0], **field}]}}
+    edited, plain = parse_cluster(cluster(scheduler=scheduler)), parse_cluster(cluster())
+    assert builders.scheduler_hash(edited) != builders.scheduler_hash(plain)
+
+
+def test_labels_annotations_and_replicas_leave_the_digest_as_it_is() -> None:
+    relabelled = group(replicas=9, meta={"labels": {"a": "b"}, "annotations": {"c": "d"}})
+    relabelled["spec"]["worker"]["metadata"] = {"labels": {"e": "f"}}
+    assert worker_hash(relabelled) == worker_hash(group())
+    scheduler = parse_cluster(cluster(scheduler={"metadata": {"labels": {"e": "f"}}}, meta={"labels": {"a": "b"}}))
+    assert builders.scheduler_hash(scheduler) == builders.scheduler_hash(parse_cluster(cluster()))
+
+
+def test_another_port_of_the_scheduler_is_another_worker() -> None:
+    moved = with_ports({"name": "tcp-comm", "port": 9000})
+    assert worker_hash(group(), moved) != worker_hash(group())
+
+
+# Patches of labels and annotations --------------------------------------------------------------------------------
+
+
+def note(*, labels: tuple[str, ...] = (), annotations: tuple[str, ...] = ()) -> dict[str, str]:
+    quoted = [",".join(f'"{key}"' for key in keys) for keys in (annotations, labels)]
+    return {"dask.org/propagated-metadata": f'{{"annotations":[{quoted[0]}],"labels":[{quoted[1]}]}}'}
+
+
+def test_nothing_is_patched_where_all_is_as_wanted() -> None:
+    wanted = Metadata({"team": "data"}, {"owner": "me"})
+    present = {"owner": "me", **note(labels=("team",), annotations=("owner",))}
+    assert builders.metadata_patch({"team": "data"}, present, wanted) == {}
+
+
+def test_what_others_wrote_on_a_child_is_left_alone() -> None:
+    wanted = Metadata({"team": "data"}, {})
+    labels = {"team": "data", "theirs": "1"}
+    annotations = {"kubectl.kubernetes.io/restartedAt": "now", **note(labels=("team",))}
+    assert builders.metadata_patch(labels, annotations, wanted) == {}
+
+
+def test_what_is_new_or_changed_is_set() -> None:
+    wanted = Metadata({"team": "data", "tier": "one"}, {"owner": "you"})
+    annotations = {"owner": "me", **note(labels=("team",), annotations=("owner",))}
+    assert builders.metadata_patch({"team": "data"}, annotations, wanted) == {
+        "labels": {"tier": "one"},
+        "annotations": {"owner": "you", **note(labels=("team", "tier"), annotations=("owner",))},
+    }
+
+
+def test_what_the_parent_lost_is_taken_away() -> None:
+    annotations = {"owner": "me", **note(labels=("team",), annotations=("owner",))}
+    assert builders.metadata_patch({"team": "data"}, annotations, Metadata({}, {})) == {
+        "labels": {"team": None},
+        "annotations": {"owner": None, **note()},
+    }
+
+
+def test_what_the_parent_lost_and_somebody_took_away_already_is_no_change_of_its_own() -> None:
+    changed = builders.metadata_patch({}, note(labels=("team",)), Metadata({}, {}))
+    assert changed == {"annotations": note()}
+
+
+def test_child_of_another_operator_loses_nothing_and_gets_the_note() -> None:
+    assert builders.metadata_patch({"theirs": "1"}, {"theirs": "2"}, Metadata({"team": "data"}, {})) == {
+        "labels": {"team": "data"},
+        "annotations": note(labels=("team",)),
+    }
+
+
+@pytest.mark.parametrize("spoiled", ["", "{", "[]", "null", '{"labels":7}', '{"labels":[7]}', '"text"'])
+def test_note_that_somebody_spoiled_is_written_afresh(spoiled: str) -> None:
+    changed = builders.metadata_patch(
+        {"team": "data"}, {"dask.org/propagated-metadata": spoiled}, Metadata({"team": "data"}, {})
+    )
+    assert changed == {"annotations": note(labels=("team",))}
+
+
 # Addresses and selectors ------------------------------------------------------------------------------------------
 
 
@@ -330,6 +466,12 @@ def test_addresses_follow_the_services_ports(body: Object, comm: int, dashboard:
     parsed = parse_cluster(body)
     assert builders.scheduler_address(parsed) == f"tcp://simple-scheduler.default.svc:{comm}"
     assert builders.dashboard_address(parsed) == f"http://simple-scheduler.default.svc:{dashboard}"
+
+
+def test_workers_are_told_the_port_at_which_their_scheduler_is() -> None:
+    pod = build_pod(group(), owner=with_ports({"name": "tcp-comm", "port": 9000}))
+    env = {variable["name"]: variable["value"] for variable in pod["spec"]["containers"][0]["env"]}
+    assert env["DASK_SCHEDULER_ADDRESS"] == "tcp://simple-scheduler.default.svc:9000"
 
 
 def test_services_selector_is_filled_in() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dask_kubernetes_operator import kube
-from dask_kubernetes_operator.kube import ApiError, Client
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS
+from dask_kubernetes_operator import kube, passes
+from dask_kubernetes_operator.kube import ApiError, Client, verb_and_resource
+from dask_kubernetes_operator.metrics import REGISTRY
+from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, LEASES, PODS
 
 pytestmark = pytest.mark.unit
 
@@ -28,6 +29,8 @@ class Token:
 
     server: str
     token: str
+    proxy_url: str | None = None
+    trust_env: bool = False
 
     def as_http_headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
@@ -149,6 +152,47 @@ async def test_patch_is_a_merge_patch(server: Server, client: Client) -> None:
     assert (request.method, request.path) == ("PATCH", path)
     assert request.headers["content-type"] == "application/merge-patch+json"
     assert request.body == {"spec": {"worker": {"replicas": 3}}}
+
+
+async def test_list_of_operations_is_a_json_patch(server: Server, client: Client) -> None:
+    await client.patch(PODS, "default", "w", [{"op": "test", "path": "/metadata/uid", "value": "u"}])
+    [request] = server.requests
+    assert request.headers["content-type"] == "application/json-patch+json"
+    assert request.body == [{"op": "test", "path": "/metadata/uid", "value": "u"}]
+
+
+async def test_get(server: Server, client: Client) -> None:
+    server.answers(200, {"kind": "Lease", "metadata": {"name": "one"}})
+    assert await client.get(LEASES, "default", "one") == {"kind": "Lease", "metadata": {"name": "one"}}
+    [request] = server.requests
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/one"
+    assert (request.method, request.path, request.body) == ("GET", path, None)
+
+
+async def test_kinds_that_are_served(server: Server, client: Client) -> None:
+    server.answers(200, {"kind": "APIResourceList", "resources": [{"name": "daskjobs"}, {"name": "daskjobs/status"}]})
+    assert await client.served("kubernetes.dask.org", "v1") == {"daskjobs", "daskjobs/status"}
+    assert server.requests[0].path == "/apis/kubernetes.dask.org/v1"
+
+
+async def test_no_kind_of_an_unknown_group_is_served(server: Server, client: Client) -> None:
+    server.answers(404, "404 page not found")
+    assert await client.served("kubernetes.dask.org", "v1") == frozenset()
+
+
+async def test_server_that_does_not_say_what_it_serves(server: Server, client: Client) -> None:
+    server.answers(503, {"kind": "Status", "message": "starting"})
+    assert (await error_of(client.served("kubernetes.dask.org", "v1"))).code == 503
+
+
+async def test_right_to_list_namespaces(server: Server, client: Client) -> None:
+    server.answers(200, {"kind": "NamespaceList", "items": []})
+    assert await client.may_list_namespaces()
+    assert (server.requests[0].path, server.requests[0].query) == ("/api/v1/namespaces", {"limit": "1"})
+    server.answers(403, {"kind": "Status", "message": "namespaces is forbidden"})
+    assert not await client.may_list_namespaces()
+    server.answers(500, {"kind": "Status"})
+    assert (await error_of(client.may_list_namespaces())).code == 500
 
 
 async def test_status_goes_to_its_subresource(server: Server, client: Client) -> None:
@@ -437,3 +481,124 @@ async def test_closing_is_harmless_before_the_first_request_and_twice(server: Se
     await client.create(PODS, "default", {})
     await client.close()
     await client.close()
+
+
+# One leader --------------------------------------------------------------------------------------------------------
+
+
+async def test_who_may_not_write_only_reads(server: Server) -> None:
+    client = Client(server.login, may_write=lambda: False)
+    server.answers(200, {"metadata": {"resourceVersion": "1"}, "items": []})
+    await client.list(PODS, "default")
+    await client.get(PODS, "default", "w")
+    sent = len(server.requests)
+    for write in (
+        client.create(PODS, "default", {}),
+        client.patch(PODS, "default", "w", {}),
+        client.delete(PODS, "default", "w", uid="u"),
+        client.delete_collection(PODS, "default", label_selector="a=b"),
+        client.create_event("default", {}),
+    ):
+        error = await error_of(write)
+        assert (error.reason, error.transient) == ("NotLeading", True)
+    assert len(server.requests) == sent
+    await client.close()
+
+
+async def test_right_to_write_is_asked_for_when_the_request_is_sent_and_not_when_it_is_made(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "MAX_CONNECTIONS", 1)
+    leads = True
+    first_arrived, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer(_request: Request) -> web.StreamResponse:
+        first_arrived.set()
+        await may_answer.wait()
+        return web.json_response({})
+
+    server.answer = answer
+    client = Client(server.login, may_write=lambda: leads)
+    first = asyncio.create_task(client.create(PODS, "default", {}))
+    second = asyncio.create_task(error_of(client.create(PODS, "default", {})))
+    await first_arrived.wait()
+    leads = False
+    may_answer.set()
+    await first
+    assert (await second).reason == "NotLeading"
+    await client.close()
+
+
+# What is counted ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/api/v1/pods", {}, ("list", "pods")),
+        ("GET", "/api/v1/pods", {"watch": "true"}, ("watch", "pods")),
+        ("GET", "/api/v1/namespaces/default/pods", {"limit": "500"}, ("list", "pods")),
+        ("GET", "/api/v1/namespaces/default/pods/w", {}, ("get", "pods")),
+        ("POST", "/api/v1/namespaces/default/pods", {}, ("create", "pods")),
+        ("DELETE", "/api/v1/namespaces/default/pods/w", {}, ("delete", "pods")),
+        ("DELETE", "/api/v1/namespaces/default/pods", {}, ("deletecollection", "pods")),
+        ("PUT", "/api/v1/namespaces/default/pods/w", {}, ("update", "pods")),
+        ("GET", "/api/v1/namespaces", {}, ("list", "namespaces")),
+        ("GET", "/api/v1/namespaces/default", {}, ("get", "namespaces")),
+        ("PATCH", "/apis/kubernetes.dask.org/v1/namespaces/a/daskjobs/b/status", {}, ("patch", "daskjobs/status")),
+        ("GET", "/apis/apps/v1/deployments", {"watch": "true"}, ("watch", "deployments")),
+        ("GET", "/apis/kubernetes.dask.org/v1", {}, ("get", "other")),
+        ("GET", "/apis", {}, ("get", "other")),
+        ("GET", "/api", {}, ("get", "other")),
+        ("GET", "/api/v1", {}, ("get", "other")),
+        ("GET", "/version", {}, ("get", "other")),
+    ],
+)
+def test_request_in_the_words_of_access_rules(
+    method: str, path: str, query: dict[str, str], expected: tuple[str, str]
+) -> None:
+    assert verb_and_resource(method, path, query) == expected
+
+
+def requests_counted(**labels: str) -> float:
+    return REGISTRY.get_sample_value("dask_operator_api_requests_total", labels) or 0
+
+
+async def test_requests_are_counted_by_what_came_of_them(server: Server, client: Client) -> None:
+    created = {"verb": "create", "resource": "pods", "code": "201"}
+    forbidden = {"verb": "patch", "resource": "daskclusters/status", "code": "403"}
+    before = requests_counted(**created), requests_counted(**forbidden)
+    server.answers(201, {})
+    await client.create(PODS, "default", {})
+    server.answers(403, {"kind": "Status"})
+    await error_of(client.patch(DASK_CLUSTERS, "default", "simple", {}, subresource="status"))
+    assert (requests_counted(**created), requests_counted(**forbidden)) == (before[0] + 1, before[1] + 1)
+
+
+async def test_request_without_an_answer_is_counted(connect: Connect) -> None:
+    async def login() -> Token:
+        return Token("http://127.0.0.1:1", "")
+
+    unanswered = {"verb": "delete", "resource": "deployments", "code": "none"}
+    before = requests_counted(**unanswered)
+    await error_of(connect(login).delete(DEPLOYMENTS, "default", "d", uid="u"))
+    assert requests_counted(**unanswered) == before + 1
+
+
+async def test_pass_is_not_stuck_as_long_as_a_request_is_under_way(server: Server, client: Client) -> None:
+    arrived, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer(_request: Request) -> web.StreamResponse:
+        arrived.set()
+        await may_answer.wait()
+        return web.json_response({})
+
+    server.answer = answer
+    with passes.reconciling("default/simple"):
+        request = asyncio.create_task(client.create(PODS, "default", {}))
+        await arrived.wait()
+        assert passes.stuck(limit_seconds=-1) == []
+        may_answer.set()
+        await request
+        assert passes.stuck(limit_seconds=-1) == ["default/simple"]
+    assert passes.stuck(limit_seconds=-1) == []

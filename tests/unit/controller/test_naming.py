@@ -13,6 +13,12 @@ def test_names_are_those_of_the_contract() -> None:
     assert naming.scheduler_name("simple") == "simple-scheduler"
     assert naming.default_worker_group_name("simple") == "simple-default"
     assert naming.worker_name("simple-default", "4f0d13bbc4") == "simple-default-worker-4f0d13bbc4"
+    assert naming.job_runner_name("simple-job") == "simple-job-runner"
+
+
+@pytest.mark.parametrize("group", ["simple-default", "a", "worker-worker"])
+def test_suffix_of_a_worker_is_what_its_name_was_made_with(group: str) -> None:
+    assert naming.worker_suffix(naming.worker_name(group, "4f0d13bbc4")) == "4f0d13bbc4"
 
 
 def test_labels_and_ports_are_those_of_the_contract() -> None:
@@ -52,6 +58,11 @@ def test_workers_of_two_groups_or_clusters_are_never_selected_together() -> None
 )
 def test_what_is_not_bookkeeping_is_kept(key: str) -> None:
     assert naming.without_bookkeeping({key: "value"}) == {key: "value"}
+
+
+@pytest.mark.parametrize("key", ["cluster-replicas", "spec-hash", "propagated-metadata", "draining-since"])
+def test_operators_own_annotations_are_never_a_users(key: str) -> None:
+    assert naming.without_reserved({f"dask.org/{key}": "forged", "dask.org/owner": "me"}) == {"dask.org/owner": "me"}
 
 
 def test_input_is_not_changed() -> None:

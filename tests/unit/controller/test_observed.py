@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dask_kubernetes_operator.reconcile import observed
-from dask_kubernetes_operator.reconcile.observed import Key, Pod, Store, key_of
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
+from dask_kubernetes_operator.reconcile.observed import Key, Pod, Problem, Store, key_of
+from dask_kubernetes_operator.resources import (
+    DASK_AUTOSCALERS,
+    DASK_CLUSTERS,
+    DASK_JOBS,
+    DASK_WORKER_GROUPS,
+    DEPLOYMENTS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 
-from .objects import KEY, LONG_AGO, NOW, Object, cluster, deployment, group, owned_by, service, terminating, worker
+from .objects import (
+    KEY,
+    LONG_AGO,
+    NOW,
+    OF_WORKER_POD,
+    Object,
+    cluster,
+    deployment,
+    group,
+    metadata,
+    owned_by,
+    scheduler_pod,
+    service,
+    terminating,
+    worker,
+    written_by,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -27,13 +52,31 @@ def pod(version: int, *, phase: str = "Running", name: str = "w", uid: str = "")
 # Whose an object is -----------------------------------------------------------------------------------------------
 
 
+def job(name: str = "simple") -> Object:
+    return {"kind": "DaskJob", "metadata": metadata(name)}
+
+
+def autoscaler(name: str = "any", *, cluster_name: str = "simple") -> Object:
+    return {"kind": "DaskAutoscaler", "metadata": metadata(name), "spec": {"cluster": cluster_name}}
+
+
+def runner_pod() -> Object:
+    body = worker("simple-runner", None, phase="Running")
+    body["metadata"]["labels"] = {"dask.org/cluster-name": "simple", "dask.org/component": "job-runner"}
+    return body
+
+
 def test_every_kind_is_found_by_its_cluster() -> None:
     everything = [
         (DASK_CLUSTERS, cluster()),
+        (DASK_JOBS, job()),
         (DASK_WORKER_GROUPS, group()),
+        (DASK_AUTOSCALERS, autoscaler()),
         (DEPLOYMENTS, deployment(cluster())),
         (SERVICES, service(cluster())),
         (PODS, worker("w", group())),
+        (PODS, scheduler_pod()),
+        (PODS, runner_pod()),
     ]
     store = Store()
     for resource, body in everything:
@@ -41,10 +84,50 @@ def test_every_kind_is_found_by_its_cluster() -> None:
         assert store.put(resource, body) == KEY
     seen = store.observe(KEY)
     assert seen.cluster is not None
-    assert [len(part) for part in (seen.groups, seen.deployments, seen.services, seen.pods)] == [1, 1, 1, 1]
+    assert seen.job is not None
+    for part in (seen.groups, seen.autoscalers, seen.deployments, seen.services):
+        assert len(part) == 1
+    assert [pod.name for pod in seen.pods] == ["w"]
+    assert [pod.name for pod in seen.scheduler_pods] == ["simple-scheduler-1-pod"]
+    assert [pod.name for pod in seen.runner_pods] == ["simple-runner"]
     assert not seen.empty
     assert store.observe(Key("other", "simple")).empty
     assert store.observe(Key("default", "other")).empty
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"),
+    [
+        (DASK_JOBS, job()),
+        (DASK_AUTOSCALERS, autoscaler()),
+        (PODS, scheduler_pod()),
+        (PODS, runner_pod()),
+        (PODS, worker("w", None)),
+        (SERVICES, service(None)),
+    ],
+    ids=["job", "autoscaler", "scheduler pod", "runner pod", "worker pod", "service"],
+)
+def test_cluster_is_not_over_while_anything_bears_its_name(resource: Resource, body: Object) -> None:
+    store = Store()
+    store.put(resource, body)
+    assert not store.observe(KEY).empty
+
+
+@pytest.mark.parametrize("component", [None, "", "dashboard"])
+def test_pod_of_a_users_own_that_bears_the_clusters_label_is_nobodys(component: str | None) -> None:
+    body = worker("theirs", None)
+    body["metadata"]["labels"] = {"dask.org/cluster-name": "simple"}
+    if component is not None:
+        body["metadata"]["labels"]["dask.org/component"] = component
+    store = Store()
+    assert store.put(PODS, body) is None
+    assert store.observe(KEY).empty
+
+
+def test_autoscaler_without_a_cluster_is_nobodys() -> None:
+    body = autoscaler()
+    del body["spec"]
+    assert key_of(DASK_AUTOSCALERS, body) is None
 
 
 def test_object_without_a_cluster_is_nobodys() -> None:
@@ -71,21 +154,55 @@ def test_newest_of_two_clusters_of_one_name_counts() -> None:
 
 def test_pod_is_read_whole() -> None:
     store = Store()
-    store.put(PODS, worker("w", group(), version=7))
+    store.put(PODS, worker("w", group(), version=7, ip="10.0.0.5"))
     assert store.observe(KEY).pods == (
         Pod(
             name="w",
             uid="uid-w",
             version=7,
+            labels={
+                "dask.org/cluster-name": "simple",
+                "dask.org/workergroup-name": "simple-default",
+                "dask.org/component": "worker",
+                "sidecar.istio.io/inject": "false",
+            },
+            annotations={**OF_WORKER_POD, "dask.org/spec-hash": "cb20789af22ba6b1"},
             owner_uids=frozenset({"uid-simple-default"}),
             foreign_owner=False,
             terminating=False,
+            component="worker",
             group="simple-default",
             created_at=LONG_AGO,
             phase="Running",
-            ready=True,
+            ready_since=LONG_AGO,
+            ip="10.0.0.5",
+            problem=None,
+            status={},
         ),
     )
+
+
+def test_status_is_kept_whole_for_a_runner_alone() -> None:
+    store = Store()
+    for body in (runner_pod(), worker("w", group())):
+        store.put(PODS, body)
+    [runner], [other] = store.observe(KEY).runner_pods, store.observe(KEY).pods
+    assert runner.status == runner_pod()["status"]
+    assert other.status == {}
+
+
+def test_worker_on_its_way_out_says_since_when() -> None:
+    store = Store()
+    store.put(PODS, worker("w", group(), draining_since=NOW))
+    store.put(PODS, worker("v", group()))
+    assert pods_of(store)["w"].draining_since == NOW
+    assert pods_of(store)["v"].draining_since is None
+
+
+def test_ready_pod_that_is_not_ready_any_more_is_not_ready() -> None:
+    store = Store()
+    store.put(PODS, worker("w", group(), ready=False))
+    assert (pods_of(store)["w"].ready, pods_of(store)["w"].ready_since) == (False, None)
 
 
 def test_new_pod_without_a_status_is_pending() -> None:
@@ -134,6 +251,161 @@ def test_deployment_is_available_only_when_it_says_so(status: str, available: bo
     assert [part.available for part in store.observe(KEY).deployments] == [available]
 
 
+OPERATOR = "dask-kubernetes-operator"
+
+
+@pytest.mark.parametrize(
+    ("manager", "fields", "subresource", "edited"),
+    [
+        (OPERATOR, ("replicas", "template/spec"), None, False),
+        ("kubectl-edit", ("replicas",), None, True),
+        ("kubectl-client-side-apply", ("template/spec/containers",), None, True),
+        ("kubectl-edit", ("ports",), None, True),
+        ("kubectl-rollout", ("template/metadata/annotations",), None, False),
+        ("kubectl-edit", ("template/metadata/labels", "strategy"), None, True),
+        ("kube-controller-manager", (), None, False),
+        ("kube-controller-manager", ("replicas",), "status", False),
+        ("kubectl", ("replicas",), "scale", True),
+    ],
+    ids=[
+        "the operator",
+        "replicas",
+        "container",
+        "ports",
+        "restart",
+        "labels and more",
+        "only metadata",
+        "status",
+        "kubectl scale",
+    ],
+)
+def test_edit_by_somebody_else_is_seen(
+    manager: str, fields: tuple[str, ...], subresource: str | None, edited: bool
+) -> None:
+    store = Store()
+    for resource, body in ((DEPLOYMENTS, deployment(cluster())), (SERVICES, service(cluster()))):
+        ours = written_by(OPERATOR, "selector", "ports", "template/spec", body=body)
+        store.put(resource, written_by(manager, *fields, body=ours, subresource=subresource))
+    seen = store.observe(KEY)
+    assert (seen.deployments[0].edited, seen.services[0].edited) == (edited, edited)
+
+
+@pytest.mark.parametrize("entry", [{}, {"manager": "x"}, {"manager": "x", "fieldsV1": {}}, {"fieldsV1": None}])
+def test_entry_of_managed_fields_that_says_nothing_is_no_edit(entry: Object) -> None:
+    store = Store()
+    store.put(DEPLOYMENTS, deployment(cluster(), meta={"managedFields": [entry]}))
+    assert [part.edited for part in store.observe(KEY).deployments] == [False]
+
+
+WAITING = {"name": "worker", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling x"}}}
+CRASHED = {
+    "name": "worker",
+    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}},
+    "lastState": {"terminated": {"exitCode": 1, "message": "ImportError: no module named x\n"}},
+}
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available: 3 Insufficient memory.",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, None),
+        ({"conditions": [UNSCHEDULABLE]}, Problem("Unschedulable", UNSCHEDULABLE["message"])),
+        ({"conditions": [{**UNSCHEDULABLE, "status": "True"}]}, None),
+        ({"conditions": [{**UNSCHEDULABLE, "reason": "SchedulingGated"}]}, None),
+        (
+            {"containerStatuses": [WAITING]},
+            Problem("ImagePullBackOff", "container worker: Back-off pulling x"),
+        ),
+        (
+            {"initContainerStatuses": [{**WAITING, "name": "init"}]},
+            Problem("ImagePullBackOff", "container init: Back-off pulling x"),
+        ),
+        (
+            {"containerStatuses": [CRASHED]},
+            Problem(
+                "CrashLoopBackOff",
+                "container worker: back-off 10s restarting; it last said: ImportError: no module named x",
+            ),
+        ),
+        ({"containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}]}, None),
+        ({"containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "PodInitializing"}}}]}, None),
+        ({"containerStatuses": [{"name": "worker", "state": {"running": {}}}]}, None),
+        ({"containerStatuses": [{"name": "worker"}]}, None),
+        (
+            {
+                "containerStatuses": [
+                    {"name": "worker", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}
+                ]
+            },
+            Problem("CreateContainerConfigError", "container worker: CreateContainerConfigError"),
+        ),
+    ],
+    ids=[
+        "none",
+        "unschedulable",
+        "scheduled",
+        "gated",
+        "no image",
+        "no image for an init container",
+        "crashing",
+        "being created",
+        "being initialized",
+        "running",
+        "without a state",
+        "without a message",
+    ],
+)
+def test_what_keeps_a_pod_from_running_is_read(status: Object, expected: Problem | None) -> None:
+    store = Store()
+    body = worker("w", group(), phase="Pending")
+    body["status"].update(status)
+    store.put(PODS, body)
+    assert pods_of(store)["w"].problem == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "expected"),
+    [
+        ("FailedCreate", 'pods "x" is forbidden: exceeded quota: pods', "QuotaExceeded"),
+        ("FailedCreate", "denied by the policy webhook", "FailedCreate"),
+    ],
+)
+def test_scheduler_whose_pod_is_refused_is_a_problem_of_its_deployment(
+    reason: str, message: str, expected: str
+) -> None:
+    store = Store()
+    body = deployment(cluster(), available=False)
+    body["status"]["conditions"].append(
+        {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": message}
+    )
+    store.put(DEPLOYMENTS, body)
+    assert store.observe(KEY).deployments[0].problem == Problem(expected, message)
+
+
+def test_refusal_that_is_over_is_no_problem() -> None:
+    store = Store()
+    body = deployment(cluster())
+    body["status"]["conditions"].append({"type": "ReplicaFailure", "status": "False", "reason": "FailedCreate"})
+    store.put(DEPLOYMENTS, body)
+    assert store.observe(KEY).deployments[0].problem is None
+
+
+@pytest.mark.parametrize("spoiled", ["", "yesterday", "2026-11-21", "2026-11-21T12:00:00"])
+def test_mark_that_somebody_spoiled_can_be_compared_with_a_time(spoiled: str) -> None:
+    store = Store()
+    body = worker("w", group())
+    body["metadata"]["annotations"]["dask.org/draining-since"] = spoiled
+    store.put(PODS, body)
+    since = pods_of(store)["w"].draining_since
+    assert since is None or isinstance(since - NOW, timedelta)
+
+
 def test_time_is_read_as_utc() -> None:
     assert observed.parse_time("2026-11-21T12:00:00Z") == datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -148,9 +420,10 @@ REPLICA_SET = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "theirs", 
         ([owned_by(group())], {"uid-simple-default"}, False),
         ([REPLICA_SET], set(), True),
         ([REPLICA_SET, owned_by(group())], {"uid-simple-default"}, True),
-        ([{**owned_by(cluster()), "kind": "DaskJob"}], set(), True),
+        ([{**owned_by(cluster()), "kind": "DaskJob"}], {"uid-simple"}, False),
+        ([{**owned_by(cluster()), "kind": "DaskThing"}], set(), True),
     ],
-    ids=["none", "ours", "foreign", "both", "of a kind that is not kept"],
+    ids=["none", "ours", "foreign", "both", "a job's", "of a kind that is not kept"],
 )
 def test_owners_are_told_apart(references: list[Object], ours: set[str], foreign: bool) -> None:
     store = Store()

@@ -2,98 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import count
-from typing import Any
+from copy import deepcopy
 
 import pytest
 
 from dask_kubernetes_operator import builders, naming
-from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Patch
+from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Event, Patch
 from dask_kubernetes_operator.reconcile.conditions import Condition, timestamp
-from dask_kubernetes_operator.reconcile.plan import MIN_WORKER_LIFETIME, Plan, plan
+from dask_kubernetes_operator.reconcile.plan import Plan
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
-from dask_kubernetes_operator.spec import parse_cluster, parse_worker_group
+from dask_kubernetes_operator.spec import Identity, parse_cluster, parse_worker_group
 
 from .objects import (
-    ADDRESS,
+    LATER,
     NOW,
+    WORKER_POD_SPEC,
     Object,
     cluster,
     deployment,
     group,
-    observe,
     owned_by,
+    propagated,
+    scheduler_pod,
     service,
     terminating,
     worker,
 )
+from .planning import (
+    CLUSTER,
+    EVERYTHING,
+    FRAME,
+    GROUP,
+    SCHEDULER,
+    SCHEDULER_POD,
+    SERVICE,
+    WORKERS,
+    actions,
+    conditions,
+    deletions,
+    events,
+    planned,
+    status,
+    summary,
+    with_statuses,
+)
 
 pytestmark = pytest.mark.unit
-
-CLUSTER = cluster()
-GROUP = group(owners=(CLUSTER,))
-SCHEDULER = deployment(CLUSTER)
-SERVICE = service(CLUSTER)
-WORKERS = (worker("w1", GROUP), worker("w2", GROUP))
-EVERYTHING = (CLUSTER, GROUP, SCHEDULER, SERVICE, *WORKERS)
 
 FOREIGN = {"apiVersion": "example.com/v1", "kind": "App", "name": "app", "uid": "uid-app"}
 OLD = cluster(uid="uid-old")
 OLD_GROUP = group(owners=(OLD,), uid="uid-old-group")
 
 
-def planned(*bodies: Object, now: datetime = NOW, failure: Condition | None = None) -> Plan:
-    suffixes: Iterator[int] = count(1)
-    return plan(observe(*bodies), now, new_suffix=lambda: f"s{next(suffixes)}", failure=failure)
+def scaled_to(replicas: int) -> Object:
+    return group(owners=(CLUSTER,), replicas=replicas)
 
 
-def actions(*bodies: Object, now: datetime = NOW) -> list[Action]:
-    return list(planned(*bodies, now=now).actions)
-
-
-def summary(found: list[Action]) -> list[str]:
-    """One line for each action: verb, kind and name."""
-    lines = []
-    for action in found:
-        match action:
-            case Create(resource, body):
-                lines.append(f"create {resource.kind} {body['metadata']['name']}")
-            case Delete(resource, name):
-                lines.append(f"delete {resource.kind} {name}")
-            case Patch(resource, name):
-                lines.append(f"patch {resource.kind} {name}")
-            case DeleteCollection(resource, selector):
-                lines.append(f"delete all {resource.kind} {selector}")
-    return sorted(lines)
-
-
-def deletions(found: list[Action]) -> list[Action]:
-    return [action for action in found if isinstance(action, Delete | DeleteCollection)]
-
-
-def status(result: Plan, kind: str = "DaskCluster", name: str = "simple") -> dict[str, Any]:
-    """The status that a plan writes on one object."""
-    [patch] = [patch for patch in result.statuses if (patch.resource.kind, patch.name) == (kind, name)]
-    assert patch.subresource == "status"
-    assert set(patch.patch) == {"metadata", "status"}
-    assert set(patch.patch["metadata"]) == {"uid"}, "an object made anew under the name is left alone"
-    written: dict[str, Any] = patch.patch["status"]
-    return written
-
-
-def conditions(written: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {condition["type"]: (condition["status"], condition["reason"]) for condition in written["conditions"]}
-
-
-def with_status(*bodies: Object) -> list[Object]:
-    """The same objects after the statuses of a plan for them were written."""
-    written = {(patch.resource.kind, patch.name): patch.patch["status"] for patch in planned(*bodies).statuses}
-    return [
-        {**body, "status": {**body.get("status", {}), **written.get((body["kind"], body["metadata"]["name"]), {})}}
-        for body in bodies
-    ]
+def merge_patch(found: list[Action]) -> Object:
+    """The only merge patch among some actions."""
+    [patch] = [action.patch for action in found if isinstance(action, Patch)]
+    assert isinstance(patch, dict)
+    return patch
 
 
 # Creation ---------------------------------------------------------------------------------------------------------
@@ -109,19 +78,20 @@ def test_fresh_cluster_gets_scheduler_service_and_default_group() -> None:
 
 
 def test_fresh_group_gets_its_workers() -> None:
-    parsed = parse_worker_group(GROUP)
-    assert actions(CLUSTER, GROUP, SCHEDULER, SERVICE) == [
-        Create(PODS, builders.build_worker_pod(parsed, suffix=suffix, address=ADDRESS)) for suffix in ("s1", "s2")
+    parsed, owner = parse_worker_group(GROUP), parse_cluster(CLUSTER)
+    assert actions(*FRAME, GROUP) == [
+        Create(PODS, builders.build_worker_pod(parsed, suffix=suffix, cluster=owner)) for suffix in ("s1", "s2")
     ]
 
 
-def test_workers_do_not_wait_for_the_scheduler() -> None:
-    assert summary(actions(CLUSTER, GROUP)) == [
-        "create Deployment simple-scheduler",
-        "create Pod simple-default-worker-s1",
-        "create Pod simple-default-worker-s2",
-        "create Service simple-scheduler",
-    ]
+@pytest.mark.parametrize(
+    ("scheduler_pods", "made"),
+    [((), 0), ((scheduler_pod(phase="Pending"),), 2), ((terminating(SCHEDULER_POD),), 0), ((SCHEDULER_POD,), 2)],
+    ids=["not yet made", "made", "on its way out", "running"],
+)
+def test_workers_wait_until_the_scheduler_has_its_place(scheduler_pods: tuple[Object, ...], made: int) -> None:
+    found = actions(CLUSTER, SCHEDULER, SERVICE, GROUP, *scheduler_pods)
+    assert len([action for action in found if isinstance(action, Create)]) == made
 
 
 def test_nothing_is_done_when_everything_is_there() -> None:
@@ -129,8 +99,7 @@ def test_nothing_is_done_when_everything_is_there() -> None:
 
 
 def test_nothing_is_written_when_the_status_is_right() -> None:
-    settled = planned(*with_status(*EVERYTHING), now=NOW + timedelta(hours=1))
-    assert settled == Plan()
+    assert planned(*with_statuses(EVERYTHING, planned(*EVERYTHING)), now=LATER) == Plan()
 
 
 @pytest.mark.parametrize(
@@ -148,14 +117,14 @@ def test_lost_child_comes_back_alone(missing: Object, expected: str) -> None:
 
 
 def test_lost_default_group_comes_back() -> None:
-    assert "create DaskWorkerGroup simple-default" in summary(actions(CLUSTER, SCHEDULER, SERVICE))
+    assert "create DaskWorkerGroup simple-default" in summary(actions(*FRAME))
 
 
 @pytest.mark.parametrize("replicas", [0, 1, 3, 50])
 def test_as_many_workers_are_made_as_are_missing(replicas: int) -> None:
     grown = group(owners=(CLUSTER,), replicas=replicas)
     present = WORKERS[: min(replicas, 1)]
-    made = actions(CLUSTER, grown, SCHEDULER, SERVICE, *present)
+    made = actions(*FRAME, grown, *present)
     names = {action.body["metadata"]["name"] for action in made if isinstance(action, Create)}
     assert len(made) == len(names) == replicas - len(present)
 
@@ -168,7 +137,7 @@ def test_every_group_gets_its_own_workers() -> None:
 def test_workers_of_another_group_do_not_count() -> None:
     highmem = group("simple-highmem", owners=(CLUSTER,), replicas=1, cluster_replicas=None)
     mine = worker("h1", highmem, group_name="simple-highmem")
-    found = actions(CLUSTER, GROUP, SCHEDULER, SERVICE, highmem, mine)
+    found = actions(*FRAME, GROUP, highmem, mine)
     assert summary(found) == ["create Pod simple-default-worker-s1", "create Pod simple-default-worker-s2"]
 
 
@@ -206,103 +175,6 @@ def test_name_that_is_taken_by_a_stranger_does_not_go_unnoticed(stranger: Object
     assert not deletions(found)
 
 
-# Removal of workers -----------------------------------------------------------------------------------------------
-
-
-def scaled_to(replicas: int) -> Object:
-    return group(owners=(CLUSTER,), replicas=replicas)
-
-
-def minutes_ago(minutes: int) -> datetime:
-    return NOW - timedelta(minutes=minutes)
-
-
-def test_surplus_takes_pending_pods_newest_first() -> None:
-    pods = [
-        worker("oldest", GROUP, phase="Pending", created_at=minutes_ago(9)),
-        worker("newest", GROUP, phase="Pending", created_at=minutes_ago(1)),
-        worker("middle", GROUP, phase="Pending", created_at=minutes_ago(5)),
-    ]
-    found = actions(CLUSTER, scaled_to(1), SCHEDULER, SERVICE, *pods)
-    assert found == [Delete(PODS, "newest", "uid-newest", 1), Delete(PODS, "middle", "uid-middle", 1)]
-
-
-def test_surplus_is_taken_only_as_it_was_seen_and_never_after_it_started() -> None:
-    pods = [worker("w1", GROUP, phase="Pending", version=7)]
-    [action] = actions(CLUSTER, scaled_to(0), SCHEDULER, SERVICE, *pods)
-    assert isinstance(action, Delete)
-    assert action.version == 7
-
-
-def test_surplus_never_takes_a_running_worker() -> None:
-    assert actions(CLUSTER, scaled_to(0), SCHEDULER, SERVICE, *WORKERS) == []
-
-
-def test_surplus_takes_a_pending_pod_before_a_newer_running_one() -> None:
-    pods = [
-        worker("pending", GROUP, phase="Pending", created_at=minutes_ago(9)),
-        worker("running", GROUP, created_at=minutes_ago(1)),
-    ]
-    assert summary(actions(CLUSTER, scaled_to(1), SCHEDULER, SERVICE, *pods)) == ["delete Pod pending"]
-
-
-def test_surplus_takes_no_pod_whose_state_is_unknown() -> None:
-    pods = [worker("lost", GROUP, phase="Unknown"), *WORKERS]
-    assert actions(CLUSTER, scaled_to(1), SCHEDULER, SERVICE, *pods) == []
-
-
-def test_surplus_takes_no_more_than_the_surplus() -> None:
-    pods = [worker(f"p{number}", GROUP, phase="Pending") for number in range(5)]
-    found = actions(CLUSTER, scaled_to(3), SCHEDULER, SERVICE, *pods)
-    assert len(found) == len(deletions(found)) == 2
-
-
-def test_terminating_pods_do_not_count() -> None:
-    found = actions(CLUSTER, GROUP, SCHEDULER, SERVICE, WORKERS[0], terminating(WORKERS[1]))
-    assert summary(found) == ["create Pod simple-default-worker-s1"]
-
-
-def test_terminating_pods_are_not_deleted_again() -> None:
-    pods = [terminating(worker(f"p{number}", GROUP, phase="Pending")) for number in range(2)]
-    assert actions(CLUSTER, scaled_to(0), SCHEDULER, SERVICE, *pods) == []
-
-
-@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
-def test_finished_worker_is_replaced(phase: str) -> None:
-    ended = worker("w1", GROUP, phase=phase, finished_at=minutes_ago(1))
-    found = actions(CLUSTER, GROUP, SCHEDULER, SERVICE, ended, WORKERS[1])
-    assert summary(found) == ["create Pod simple-default-worker-s1", "delete Pod w1"]
-
-
-def test_worker_that_ends_right_after_its_start_is_replaced_only_after_a_while() -> None:
-    started = NOW - timedelta(seconds=2)
-    ended = worker("w1", GROUP, created_at=started, finished_at=NOW - timedelta(seconds=1))
-    bodies = (CLUSTER, GROUP, SCHEDULER, SERVICE, ended, WORKERS[1])
-    due = started + MIN_WORKER_LIFETIME
-    early = planned(*bodies, now=due - timedelta(seconds=1))
-    assert (early.actions, early.look_again_at) == ((), due)
-    on_time = planned(*bodies, now=due)
-    assert summary(list(on_time.actions)) == ["create Pod simple-default-worker-s1", "delete Pod w1"]
-    assert on_time.look_again_at is None
-
-
-def test_earliest_of_several_replacements_is_looked_at_first() -> None:
-    pods = [worker(f"w{age}", GROUP, created_at=NOW - timedelta(seconds=age), finished_at=NOW) for age in (1, 7, 3)]
-    result = planned(CLUSTER, scaled_to(3), SCHEDULER, SERVICE, *pods)
-    assert result.look_again_at == NOW - timedelta(seconds=7) + MIN_WORKER_LIFETIME
-
-
-def test_replacement_does_not_trust_a_nodes_clock() -> None:
-    ended = worker("w1", GROUP, finished_at=NOW + timedelta(hours=1))
-    found = actions(CLUSTER, GROUP, SCHEDULER, SERVICE, ended, WORKERS[1])
-    assert summary(found) == ["create Pod simple-default-worker-s1", "delete Pod w1"]
-
-
-def test_finished_workers_beyond_the_replicas_go_and_are_not_replaced() -> None:
-    ended = worker("w1", GROUP, finished_at=minutes_ago(1))
-    assert summary(actions(CLUSTER, scaled_to(1), SCHEDULER, SERVICE, ended, WORKERS[1])) == ["delete Pod w1"]
-
-
 # Replicas: the cluster's and the group's --------------------------------------------------------------------------
 
 
@@ -314,8 +186,8 @@ def test_edit_of_the_clusters_replicas_is_carried_over() -> None:
             DASK_WORKER_GROUPS,
             "simple-default",
             {
-                "metadata": {"uid": "uid-simple-default", "annotations": {"dask.org/cluster-replicas": "5"}},
                 "spec": {"worker": {"replicas": 5}},
+                "metadata": {"uid": "uid-simple-default", "annotations": {"dask.org/cluster-replicas": "5"}},
             },
         )
     ]
@@ -323,20 +195,19 @@ def test_edit_of_the_clusters_replicas_is_carried_over() -> None:
 
 def test_group_of_another_operator_keeps_the_replicas_it_was_scaled_to() -> None:
     theirs = group(owners=(CLUSTER,), replicas=10, cluster_replicas=None)
-    [patch] = [action for action in actions(cluster(replicas=2), theirs) if isinstance(action, Patch)]
-    assert "spec" not in patch.patch
-    assert patch.patch["metadata"]["annotations"] == {"dask.org/cluster-replicas": "2"}
+    patch = merge_patch(actions(cluster(replicas=2), theirs))
+    assert "spec" not in patch
+    assert patch["metadata"]["annotations"]["dask.org/cluster-replicas"] == "2"
 
 
 def test_edit_of_the_groups_replicas_is_kept() -> None:
-    found = actions(CLUSTER, scaled_to(5), SCHEDULER, SERVICE, *WORKERS)
+    found = actions(*FRAME, scaled_to(5), *WORKERS)
     assert summary(found) == [f"create Pod simple-default-worker-s{number}" for number in (1, 2, 3)]
 
 
 def test_later_edit_of_the_cluster_wins_over_an_earlier_one_of_the_group() -> None:
     edited_group = group(owners=(CLUSTER,), replicas=7, cluster_replicas=2)
-    [patch] = [action for action in actions(cluster(replicas=4), edited_group) if isinstance(action, Patch)]
-    assert patch.patch["spec"]["worker"]["replicas"] == 4
+    assert merge_patch(actions(cluster(replicas=4), edited_group))["spec"]["worker"]["replicas"] == 4
 
 
 def test_other_groups_do_not_follow_the_clusters_replicas() -> None:
@@ -367,15 +238,21 @@ def test_group_gets_its_workers_only_after_its_adoption() -> None:
     assert len(actions(*EVERYTHING, adopted)) == 2
 
 
+def test_default_group_that_was_there_before_is_adopted_before_anything_else_is_done_to_it() -> None:
+    early = group(replicas=5, cluster_replicas=None, version=12)
+    assert merge_patch(actions(*FRAME, early)) == {
+        "metadata": {"resourceVersion": "12", "ownerReferences": [owned_by(CLUSTER)]}
+    }
+
+
 def test_group_without_a_cluster_waits() -> None:
     assert planned(group("simple-highmem", cluster_replicas=None)) == Plan()
 
 
 def test_adoption_keeps_other_owners() -> None:
     early = group("simple-highmem", cluster_replicas=None, meta={"ownerReferences": [FOREIGN]})
-    [patch] = actions(*EVERYTHING, early)
-    assert isinstance(patch, Patch)
-    assert patch.patch["metadata"]["ownerReferences"] == [FOREIGN, owned_by(CLUSTER)]
+    patch = merge_patch(actions(*EVERYTHING, early))
+    assert patch["metadata"]["ownerReferences"] == [FOREIGN, owned_by(CLUSTER)]
 
 
 def test_adoption_makes_no_second_controller() -> None:
@@ -383,9 +260,7 @@ def test_adoption_makes_no_second_controller() -> None:
     early = group(
         "simple-highmem", cluster_replicas=None, meta={"ownerReferences": [{**FOREIGN, "controller": True}]}
     )
-    [patch] = actions(*EVERYTHING, early)
-    assert isinstance(patch, Patch)
-    references = patch.patch["metadata"]["ownerReferences"]
+    references = merge_patch(actions(*EVERYTHING, early))["metadata"]["ownerReferences"]
     assert [reference["uid"] for reference in references] == ["uid-app", "uid-simple"]
     assert [bool(reference.get("controller")) for reference in references] == [True, False]
 
@@ -453,7 +328,7 @@ def test_cluster_that_is_being_orphaned_is_left_alone() -> None:
 
 def test_group_that_is_being_orphaned_gets_no_more_workers() -> None:
     going = terminating(GROUP, "orphan")
-    found = actions(CLUSTER, going, SCHEDULER, SERVICE, worker("w1", None), WORKERS[1])
+    found = actions(*FRAME, going, worker("w1", None), WORKERS[1])
     assert [line for line in summary(found) if "Pod" in line] == []
 
 
@@ -517,17 +392,17 @@ def test_names_of_a_former_cluster_are_waited_for() -> None:
     "going", [terminating(OLD_GROUP, "foregroundDeletion"), terminating(GROUP, "foregroundDeletion")]
 )
 def test_name_of_a_group_on_its_way_out_is_waited_for(going: Object) -> None:
-    assert not [action for action in actions(CLUSTER, SCHEDULER, SERVICE, going) if isinstance(action, Create)]
+    assert not [action for action in actions(*FRAME, going) if isinstance(action, Create)]
 
 
 def test_workers_of_a_former_cluster_do_not_count() -> None:
-    found = actions(CLUSTER, GROUP, SCHEDULER, SERVICE, *OLD_WORKERS)
+    found = actions(*FRAME, GROUP, *OLD_WORKERS)
     assert len([action for action in found if isinstance(action, Create)]) == 2
 
 
 @pytest.mark.parametrize("present", [(), WORKERS], ids=["before its workers are there", "with its workers there"])
 def test_workers_of_a_former_cluster_go_without_hitting_those_of_the_present_one(present: tuple[Object, ...]) -> None:
-    found = deletions(actions(CLUSTER, GROUP, SCHEDULER, SERVICE, *present, *OLD_WORKERS))
+    found = deletions(actions(*FRAME, GROUP, *present, *OLD_WORKERS))
     assert found == [Delete(PODS, "o1", "uid-o1"), Delete(PODS, "o2", "uid-o2")]
 
 
@@ -536,204 +411,170 @@ def test_status_of_the_present_cluster_does_not_count_former_children() -> None:
     assert (written["phase"], written["replicas"], written["readyReplicas"]) == ("Created", 0, 0)
 
 
-# Status -----------------------------------------------------------------------------------------------------------
+# Propagation: what is there follows in place, and restarts nothing ------------------------------------------------
+
+LABELLED = {"labels": {"team": "data"}, "annotations": {"owner": "me"}}
 
 
-def test_status_of_a_cluster_that_runs() -> None:
-    written = status(planned(*EVERYTHING))
-    assert {key: value for key, value in written.items() if key != "conditions"} == {
-        "phase": "Running",
-        "observedGeneration": 1,
-        "replicas": 2,
-        "readyReplicas": 2,
-        "selector": WORKERS_OF_DEFAULT,
-        "schedulerAddress": "tcp://simple-scheduler.default.svc:8786",
-        "dashboardAddress": "http://simple-scheduler.default.svc:8787",
+def note(*labels: str, annotations: tuple[str, ...] = ("owner",)) -> dict[str, str]:
+    return propagated("dask.org/cluster-name", "dask.org/component", *labels, annotations=annotations)
+
+
+def test_label_added_to_a_cluster_reaches_all_that_is_there() -> None:
+    on_part = {"labels": {"team": "data"}, "annotations": {"owner": "me", **note("team")}}
+    on_pod = {"labels": {"team": "data"}, "annotations": {"owner": "me", **note("team", "sidecar.istio.io/inject")}}
+    assert actions(cluster(meta=LABELLED), *EVERYTHING[1:]) == [
+        Patch(DEPLOYMENTS, "simple-scheduler", {"metadata": {"uid": "uid-deployment", **on_part}}),
+        Patch(SERVICES, "simple-scheduler", {"metadata": {"uid": "uid-service", **on_part}}),
+        Patch(PODS, "simple-scheduler-1-pod", {"metadata": {"uid": "uid-scheduler-pod", **on_pod}}),
+        Patch(DASK_WORKER_GROUPS, "simple-default", {"metadata": {"uid": "uid-simple-default", **on_part}}),
+    ]
+
+
+def test_label_of_a_group_reaches_its_workers_draining_ones_too() -> None:
+    labelled = group(owners=(CLUSTER,), replicas=1)
+    labelled["metadata"]["labels"]["team"] = "data"
+    found = actions(*FRAME, labelled, WORKERS[0], worker("w2", GROUP, draining_since=NOW))
+    labels = {
+        action.name: action.patch["metadata"]["labels"]
+        for action in found
+        if isinstance(action, Patch) and isinstance(action.patch, dict)
     }
-    assert conditions(written) == {
-        "SchedulerReady": ("True", "SchedulerAvailable"),
-        "WorkersReady": ("True", "AllWorkersReady"),
-        "Ready": ("True", "ClusterReady"),
-        "Reconciled": ("True", "Reconciled"),
+    assert labels == {"w1": {"team": "data"}, "w2": {"team": "data"}}
+
+
+def test_label_that_a_cluster_lost_is_taken_from_the_default_group() -> None:
+    before = group(owners=(CLUSTER,), replicas=0)
+    before["metadata"]["labels"] |= {"team": "data", "theirs": "1"}
+    before["metadata"]["annotations"] |= note("team", annotations=())
+    assert merge_patch(actions(*FRAME, before))["metadata"] == {
+        "uid": "uid-simple-default",
+        "labels": {"team": None},
+        "annotations": note(annotations=()),
     }
-    assert {condition["lastTransitionTime"] for condition in written["conditions"]} == {timestamp(NOW)}
 
 
-def test_status_of_a_group_that_runs() -> None:
-    written = status(planned(*EVERYTHING), "DaskWorkerGroup", "simple-default")
-    assert {key: value for key, value in written.items() if key != "conditions"} == {
-        "observedGeneration": 1,
-        "replicas": 2,
-        "readyReplicas": 2,
-        "selector": WORKERS_OF_DEFAULT,
-    }
-    assert conditions(written)["WorkersReady"] == ("True", "AllWorkersReady")
+def test_labels_of_a_group_that_only_was_adopted_are_its_own() -> None:
+    highmem = group("simple-highmem", owners=(CLUSTER,), replicas=0, cluster_replicas=None)
+    found = actions(cluster(meta=LABELLED), *EVERYTHING[1:], highmem)
+    assert "patch DaskWorkerGroup simple-highmem" not in summary(found)
 
 
-@pytest.mark.parametrize(
-    ("parts", "phase"),
-    [
-        ((), "Created"),
-        ((SCHEDULER,), "Pending"),
-        ((SERVICE,), "Pending"),
-        ((GROUP,), "Pending"),
-        ((GROUP, SCHEDULER), "Pending"),
-        ((GROUP, SERVICE, *WORKERS), "Pending"),
-        ((GROUP, SCHEDULER, SERVICE), "Running"),
-        ((GROUP, terminating(SCHEDULER), SERVICE), "Pending"),
-        ((GROUP, SCHEDULER, terminating(SERVICE)), "Pending"),
-        ((terminating(GROUP), SCHEDULER, SERVICE), "Pending"),
-    ],
-)
-def test_phase_follows_what_is_there(parts: tuple[Object, ...], phase: str) -> None:
-    assert status(planned(CLUSTER, *parts))["phase"] == phase
+def test_edit_of_the_clusters_worker_spec_is_carried_over_to_the_default_group_whole() -> None:
+    spec = {"containers": [{"name": "worker", "image": "ghcr.io/dask/dask:2026.8.0"}]}
+    edited = cluster(worker={"spec": spec})
+    assert actions(edited, *EVERYTHING[1:]) == [
+        Patch(
+            DASK_WORKER_GROUPS,
+            "simple-default",
+            [
+                {"op": "replace", "path": "/metadata/uid", "value": "uid-simple-default"},
+                {"op": "replace", "path": "/spec/worker/spec", "value": spec},
+            ],
+        )
+    ]
 
 
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        ((deployment(CLUSTER, available=False), *WORKERS), {"SchedulerReady": "False", "WorkersReady": "True"}),
-        ((SCHEDULER, WORKERS[0]), {"SchedulerReady": "True", "WorkersReady": "False"}),
-        (
-            (SCHEDULER, WORKERS[0], worker("w2", GROUP, phase="Pending")),
-            {"SchedulerReady": "True", "WorkersReady": "False"},
-        ),
-        (
-            (SCHEDULER, WORKERS[0], terminating(WORKERS[1])),
-            {"SchedulerReady": "True", "WorkersReady": "False"},
-        ),
-    ],
-    ids=["scheduler not available", "worker missing", "worker pending", "worker terminating"],
-)
-def test_cluster_is_ready_only_with_all_of_it(changed: tuple[Object, ...], expected: dict[str, str]) -> None:
-    written = status(planned(CLUSTER, GROUP, SERVICE, *changed))
-    states = {kind: state for kind, (state, _) in conditions(written).items()}
-    assert states == {**expected, "Ready": "False", "Reconciled": "True"}
-    [ready] = [condition for condition in written["conditions"] if condition["type"] == "Ready"]
-    assert ready["message"]
-
-
-def test_workers_not_ready_tells_how_many_are() -> None:
-    written = status(planned(CLUSTER, GROUP, SCHEDULER, SERVICE, WORKERS[0]))
-    [found] = [condition for condition in written["conditions"] if condition["type"] == "WorkersReady"]
-    assert found["message"] == "1 of 2 workers are ready"
-
-
-def test_status_counts_what_the_group_was_asked_for() -> None:
-    written = status(planned(CLUSTER, scaled_to(5), SCHEDULER, SERVICE, *WORKERS))
-    [found] = [condition for condition in written["conditions"] if condition["type"] == "WorkersReady"]
-    assert found["message"] == "2 of 5 workers are ready"
-
-
-def test_surplus_that_keeps_running_is_told() -> None:
-    written = status(
-        planned(CLUSTER, scaled_to(1), SCHEDULER, SERVICE, *WORKERS), "DaskWorkerGroup", "simple-default"
-    )
-    assert conditions(written)["WorkersReady"] == ("True", "SurplusMayHoldData")
-    assert (written["replicas"], written["readyReplicas"]) == (2, 2)
-
-
-def test_only_what_changed_is_written() -> None:
-    bodies = with_status(*EVERYTHING)
-    cut = [body for body in bodies if body["metadata"]["name"] != "w2"]
-    written = status(planned(*cut))
-    assert set(written) == {"replicas", "readyReplicas", "conditions"}
-
-
-def test_conditions_of_others_survive() -> None:
-    theirs = {"type": "Audited", "status": "True", "reason": "ByUs", "message": "", "lastTransitionTime": "x"}
-    written = status(planned(cluster(status={"conditions": [theirs]})))
-    assert theirs in written["conditions"]
-
-
-def test_new_generation_is_observed() -> None:
-    bodies = with_status(*EVERYTHING)
-    bodies[0]["metadata"] = {**bodies[0]["metadata"], "generation": 2}
-    written = status(planned(*bodies))
-    assert written["observedGeneration"] == 2
-    assert {condition["observedGeneration"] for condition in written["conditions"]} == {2}
+def test_edit_of_the_default_groups_worker_spec_is_taken_back() -> None:
+    edited = group(owners=(CLUSTER,), replicas=0)
+    edited["spec"]["worker"]["spec"]["nodeName"] = "elsewhere"
+    [patch] = actions(*FRAME, edited)
+    assert isinstance(patch, Patch)
+    assert isinstance(patch.patch, list)
+    assert patch.patch[1]["value"] == WORKER_POD_SPEC
 
 
 # Trouble ----------------------------------------------------------------------------------------------------------
 
 
-def test_unreadable_cluster_becomes_an_error_that_names_the_field() -> None:
+def broken_cluster() -> Object:
     broken = cluster()
     del broken["spec"]["scheduler"]["service"]
-    result = planned(broken, *EVERYTHING[1:])
+    return broken
+
+
+MISSING = "spec.scheduler.service is missing: add it to the object"
+
+
+def test_unreadable_cluster_becomes_an_error_that_names_the_field() -> None:
+    result = planned(broken_cluster(), *EVERYTHING[1:])
     assert result.actions == ()
     written = status(result)
     assert (written["phase"], written["observedGeneration"]) == ("Error", 1)
     [condition] = written["conditions"]
-    assert (condition["type"], condition["status"], condition["reason"]) == ("Reconciled", "False", "Invalid")
-    assert condition["message"].startswith("spec.scheduler.service is missing")
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Degraded", "True", "Invalid")
+    assert condition["message"] == MISSING
+    about = Identity("DaskCluster", "default", "simple", "uid-simple")
+    assert events(result) == [Event(about, "Warning", "Invalid", MISSING)]
 
 
 def test_unreadable_cluster_is_told_once() -> None:
-    broken = cluster()
-    del broken["spec"]["scheduler"]["service"]
-    assert planned(*with_status(broken), now=NOW + timedelta(hours=1)) == Plan()
+    broken = (broken_cluster(),)
+    assert planned(*with_statuses(broken, planned(*broken)), now=LATER) == Plan()
 
 
 def test_children_of_a_former_cluster_go_even_when_the_present_one_is_unreadable() -> None:
-    broken = cluster()
-    del broken["spec"]["scheduler"]["service"]
-    assert "delete DaskWorkerGroup simple-default" in summary(actions(broken, OLD_GROUP))
+    assert "delete DaskWorkerGroup simple-default" in summary(actions(broken_cluster(), OLD_GROUP))
+
+
+HIGHMEM = group("simple-highmem", owners=(CLUSTER,), cluster_replicas=None)
 
 
 def broken_group() -> Object:
-    broken = group("simple-highmem", owners=(CLUSTER,), cluster_replicas=None)
+    broken = deepcopy(HIGHMEM)
     broken["spec"]["worker"]["spec"]["containers"] = []
     return broken
 
 
 def test_unreadable_group_is_told_on_that_group() -> None:
-    written = status(planned(*EVERYTHING, broken_group()), "DaskWorkerGroup", "simple-highmem")
-    assert conditions(written) == {"Reconciled": ("False", "Invalid")}
+    result = planned(*EVERYTHING, broken_group())
+    written = status(result, "DaskWorkerGroup", "simple-highmem")
+    assert conditions(written) == {"Degraded": ("True", "Invalid")}
     assert written["conditions"][0]["message"].startswith("spec.worker.spec.containers is empty")
+    assert [event.about.name for event in events(result) if event.reason == "Invalid"] == ["simple-highmem"]
 
 
 def test_unreadable_group_keeps_its_workers_and_hinders_no_other() -> None:
-    highmem = broken_group()
-    found = actions(*EVERYTHING[:-1], highmem, worker("h1", highmem, group_name="simple-highmem"))
+    found = actions(*EVERYTHING[:-1], broken_group(), worker("h1", HIGHMEM, group_name="simple-highmem"))
     assert summary(found) == ["create Pod simple-default-worker-s1"]
 
 
 def test_unreadable_default_group_is_not_created_again() -> None:
     broken = group(owners=(CLUSTER,))
     broken["spec"]["worker"]["spec"]["containers"] = []
-    assert actions(CLUSTER, SCHEDULER, SERVICE, broken, *WORKERS) == []
+    assert actions(*FRAME, broken, *WORKERS) == []
 
 
-QUOTA = Condition("Reconciled", "False", "QuotaExceeded", "exceeded quota: pods", 1)
-REFUSED = Condition("Reconciled", "False", "Invalid", "spec.containers[0].image: Required value", 1)
+QUOTA = Condition("Degraded", "True", "QuotaExceeded", "exceeded quota: pods", 1, event="Warning")
+REFUSED = Condition("Degraded", "True", "Invalid", "spec.containers[0].image: Required value", 1, event="Warning")
 
 
 @pytest.mark.parametrize(("failure", "phase"), [(QUOTA, "Running"), (REFUSED, "Error")])
 def test_failure_becomes_a_condition(failure: Condition, phase: str) -> None:
-    written = status(planned(*EVERYTHING, failure=failure))
-    [found] = [condition for condition in written["conditions"] if condition["type"] == "Reconciled"]
+    result = planned(*EVERYTHING, failure=failure)
+    written = status(result)
+    [found] = [condition for condition in written["conditions"] if condition["type"] == "Degraded"]
     assert found == {
-        "type": "Reconciled",
-        "status": "False",
+        "type": "Degraded",
+        "status": "True",
         "reason": failure.reason,
         "message": failure.message,
         "observedGeneration": 1,
         "lastTransitionTime": timestamp(NOW),
     }
     assert written["phase"] == phase
+    assert (failure.reason, failure.message) in [(event.reason, event.message) for event in events(result)]
 
 
 def test_failure_stops_no_other_action() -> None:
     with_failure = planned(*EVERYTHING[:-1], failure=QUOTA)
-    assert summary(list(with_failure.actions)) == ["create Pod simple-default-worker-s1"]
+    assert summary(with_failure.actions) == ["create Pod simple-default-worker-s1"]
 
 
-def test_failure_that_is_over_is_taken_back() -> None:
-    bodies = [CLUSTER, *EVERYTHING[1:]]
-    written = status(planned(*bodies, failure=QUOTA))
-    bodies[0] = {**CLUSTER, "status": written}
-    assert conditions(status(planned(*bodies)))["Reconciled"] == ("True", "Reconciled")
+def test_failure_that_is_over_is_taken_back_without_a_word() -> None:
+    over = planned(*with_statuses(EVERYTHING, planned(*EVERYTHING, failure=QUOTA)))
+    assert conditions(status(over))["Degraded"] == ("False", "AsExpected")
+    assert events(over) == []
 
 
 def test_statuses_never_touch_another_resource() -> None:

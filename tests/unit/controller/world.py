@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from dask_kubernetes_operator.kube import ApiError, Client
+from dask_kubernetes_operator.kube import ApiError, Client, Operations
 from dask_kubernetes_operator.reconcile.conditions import timestamp
 from dask_kubernetes_operator.reconcile.observed import Store
 from dask_kubernetes_operator.resources import (
+    DASK_AUTOSCALERS,
     DASK_CLUSTERS,
+    DASK_JOBS,
     DASK_WORKER_GROUPS,
     DEPLOYMENTS,
     PODS,
@@ -28,16 +30,13 @@ from dask_kubernetes_operator.resources import (
 
 from .objects import NOW, Object
 
-WATCHED = (DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, SERVICES, PODS)
+CUSTOM = (DASK_JOBS, DASK_CLUSTERS, DASK_WORKER_GROUPS, DASK_AUTOSCALERS)
+WATCHED = (*CUSTOM, DEPLOYMENTS, SERVICES, PODS)
 
-_WITH_STATUS = (DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS)
-_WITH_GENERATION = (DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS)
+_WITH_STATUS = (*CUSTOM, DEPLOYMENTS, PODS)
+_WITH_GENERATION = (*CUSTOM, DEPLOYMENTS)
 # What the operator asks its watches to be filtered by.
-_WATCH_LABEL = {
-    DEPLOYMENTS: "dask.org/cluster-name",
-    SERVICES: "dask.org/cluster-name",
-    PODS: "dask.org/workergroup-name",
-}
+_WATCH_LABEL = dict.fromkeys((DEPLOYMENTS, SERVICES, PODS), "dask.org/cluster-name")
 
 Listener = Callable[[Resource, str, Object], None]
 
@@ -51,6 +50,14 @@ class World:
         self._objects: dict[tuple[Resource, str, str], Object] = {}
         self._version = 100
         self._uid = 0
+        self._addresses = 0
+
+    def copy(self) -> World:
+        """Another world of the same objects, which nobody watches yet."""
+        copy = World()
+        copy._objects = {key: _copy(body) for key, body in self._objects.items()}
+        copy._version, copy._uid, copy._addresses = self._version, self._uid, self._addresses
+        return copy
 
     # What is there
 
@@ -70,7 +77,8 @@ class World:
         return [
             pod
             for pod in self.all(PODS)
-            if not pod["metadata"].get("deletionTimestamp")
+            if "dask.org/workergroup-name" in pod["metadata"]["labels"]
+            and not pod["metadata"].get("deletionTimestamp")
             and pod["status"]["phase"] not in ("Failed", "Succeeded")
             and group_name in (None, pod["metadata"]["labels"].get("dask.org/workergroup-name"))
         ]
@@ -89,7 +97,7 @@ class World:
             for (kind, where, name), body in self._objects.items()
             if (kind, where) == (resource, namespace)
             and _selects(labels, body)
-            and (not fields or fields == f"metadata.name={name}")
+            and fields in (None, f"metadata.name={name}", f"spec.cluster={(body.get('spec') or {}).get('cluster')}")
         ]
         return found, self._version
 
@@ -118,9 +126,16 @@ class World:
         return self._store(resource, stored, "ADDED")
 
     def patch(
-        self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any], subresource: str | None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any] | Operations,
+        subresource: str | None,
     ) -> Object:
         present = self.get(resource, name, namespace)
+        if isinstance(patch, list):
+            return self._json_patch(resource, present, patch)
         meta = patch.get("metadata") or {}
         for key in ("resourceVersion", "uid"):
             if meta.get(key, present["metadata"][key]) != present["metadata"][key]:
@@ -130,7 +145,27 @@ class World:
         else:
             changed = {**_merged(present, patch), **({"status": present["status"]} if "status" in present else {})}
             _check_owners(changed)
+        return self._changed(resource, present, changed)
+
+    def _json_patch(self, resource: Resource, present: Object, operations: Operations) -> Object:
+        changed = _copy(present)
+        for operation in operations:
+            *path, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+            parent = changed
+            for part in path:
+                parent = parent[part]
+            if operation["op"] == "replace" and last not in parent:
+                raise ApiError(422, "Invalid", f"replace operation does not apply: {operation['path']} is missing")
+            parent[last] = operation["value"]
+        for key in ("resourceVersion", "uid"):
+            if changed["metadata"][key] != present["metadata"][key]:
+                raise ApiError(409, "Conflict", f"the object has been modified: {key}")
+        return self._changed(resource, present, changed)
+
+    def _changed(self, resource: Resource, present: Object, changed: Object) -> Object:
         changed["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"]
+        if changed["metadata"].get("managedFields") == [{}]:
+            changed["metadata"]["managedFields"] = []
         if changed == present:
             return _copy(present)
         if resource in _WITH_GENERATION and changed.get("spec") != present.get("spec"):
@@ -187,6 +222,9 @@ class World:
         change(body)
         if resource in _WITH_GENERATION and body.get("spec") != spec:
             body["metadata"]["generation"] += 1
+        if resource in (DEPLOYMENTS, SERVICES) and body.get("spec") != spec:
+            edited = _fields(spec, body["spec"])
+            body["metadata"]["managedFields"] = [{"manager": "kubectl-edit", "fieldsV1": {"f:spec": edited}}]
         return self._store(resource, body, "MODIFIED")
 
     def put(self, resource: Resource, body: Object) -> Object:
@@ -196,7 +234,7 @@ class World:
     def collect_garbage(self) -> None:
         """Delete what has owners of which none is there any more; owners of kinds unknown here are there."""
         uids = {body["metadata"]["uid"] for body in self._objects.values()}
-        kinds = {resource.kind for resource in WATCHED}
+        kinds = {resource.kind for resource in WATCHED} | {"ReplicaSet"}
         for (resource, namespace, name), body in list(self._objects.items()):
             references = body["metadata"].get("ownerReferences") or []
             there = [reference["uid"] in uids or reference["kind"] not in kinds for reference in references]
@@ -204,17 +242,44 @@ class World:
                 self.delete(resource, namespace, name)
 
     def run_nodes(self, *, starting: bool = True) -> None:
-        """End what is terminating, make schedulers available, and start what is pending."""
-        running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-        available = {"conditions": [{"type": "Available", "status": "True"}]}
+        """End what is terminating, keep a Pod for each Deployment, and start what is pending."""
         for pod in self.all(PODS):
             if pod["metadata"].get("deletionTimestamp"):
                 self.drop(PODS, pod["metadata"]["name"])
             elif starting and pod["status"]["phase"] == "Pending":
-                self._set_status(PODS, pod, running)
+                self.start(pod)
         for deployment in self.all(DEPLOYMENTS):
-            if deployment.get("status") != available:
-                self._set_status(DEPLOYMENTS, deployment, available)
+            self._run_deployment(deployment)
+
+    def start(self, pod: Object) -> None:
+        """A Pod's containers run and are ready."""
+        self._addresses += 1
+        status = {
+            "phase": "Running",
+            "podIP": f"10.0.{self._addresses // 256}.{self._addresses % 256}",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": timestamp(self.now())}],
+        }
+        self._set_status(PODS, pod, status)
+
+    def _run_deployment(self, deployment: Object) -> None:
+        """Keep one Pod of the present template, the old one gone before the new one comes."""
+        meta, template = deployment["metadata"], deployment["spec"].get("template")
+        if template is None:
+            return
+        name = f"{meta['name']}-pod"
+        try:
+            pod = self.get(PODS, name, meta["namespace"])
+        except ApiError:
+            replica_set = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": meta["name"], "uid": meta["uid"]}
+            metadata = {**_copy(template["metadata"]), "name": name, "ownerReferences": [replica_set]}
+            pod = self.create(PODS, meta["namespace"], {"metadata": metadata, "spec": template["spec"]})
+        outdated = pod["spec"] != template["spec"] or pod["metadata"]["ownerReferences"][0]["uid"] != meta["uid"]
+        if outdated and not pod["metadata"].get("deletionTimestamp"):
+            pod = self.delete(PODS, meta["namespace"], name)
+        running = pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
+        wanted = {"conditions": [{"type": "Available", "status": "True" if running else "False"}]}
+        if deployment.get("status") != wanted:
+            self._set_status(DEPLOYMENTS, deployment, wanted)
 
     # Inside
 
@@ -235,8 +300,9 @@ class World:
 
     def _tell(self, resource: Resource, event: str, body: Object, *, seen: Object | None = None) -> None:
         if resource in WATCHED and _watches(resource, seen or body):
+            told = _copy(body)
             for listener in self.listeners:
-                listener(resource, event, _copy(body))
+                listener(resource, event, told)
 
 
 Fault = Callable[[int, str, Callable[[], Object]], Object]
@@ -271,7 +337,13 @@ class FakeClient(Client):
         return await self._write(request, lambda: self.world.create(resource, namespace, body))
 
     async def patch(
-        self, resource: Resource, namespace: str, name: str, patch: Object, *, subresource: str | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Object | Operations,
+        *,
+        subresource: str | None = None,
     ) -> Object:
         request = "/".join(part for part in (f"PATCH {resource.plural}", name, subresource) if part)
         return await self._write(request, lambda: self.world.patch(resource, namespace, name, patch, subresource))
@@ -357,6 +429,15 @@ def _selects(selector: str | None, body: Object) -> bool:
 
 def _watches(resource: Resource, body: Object) -> bool:
     return _selects(_WATCH_LABEL.get(resource), body)
+
+
+def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
+    """The fields that somebody changed, in the form of managedFields."""
+    fields: Object = {}
+    for key, value in after.items():
+        if before.get(key) != value:
+            fields[f"f:{key}"] = _fields(before.get(key) or {}, value) if isinstance(value, Mapping) else {}
+    return fields
 
 
 def _merged(present: object, patch: Mapping[str, Any]) -> Object:

@@ -1,0 +1,60 @@
+"""A cluster's worker groups: the default one made and kept, the others adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ... import builders, naming
+from ...resources import DASK_WORKER_GROUPS
+from ...spec import DaskCluster, DaskWorkerGroup
+from ..actions import Create, Patch
+from ..observed import Observed
+from .draft import Draft
+
+
+def ensure_default_group(
+    draft: Draft, cluster: DaskCluster, groups: Sequence[DaskWorkerGroup], observed: Observed
+) -> None:
+    """Have the group that a DaskCluster brings along, with the cluster's pod spec and metadata."""
+    name = naming.default_worker_group_name(cluster.identity.name)
+    group = next((group for group in groups if group.identity.name == name), None)
+    if group is None:
+        if any(resource.name == name for resource in observed.groups):
+            return  # one that is on its way out, or that cannot be read: two of one name cannot be
+        draft.actions.append(Create(DASK_WORKER_GROUPS, builders.build_default_worker_group(cluster)))
+        return
+    if cluster.identity.uid not in group.owner_uids:
+        return
+    metadata: dict[str, Any] = builders.metadata_patch(
+        group.metadata.labels, group.metadata.annotations, builders.default_group_metadata(cluster)
+    )
+    patch: builders.Object = {}
+    wanted = str(cluster.worker.replicas)
+    if group.metadata.annotations.get(naming.CLUSTER_REPLICAS_ANNOTATION) != wanted:
+        metadata["annotations"] = {**metadata.get("annotations", {}), naming.CLUSTER_REPLICAS_ANNOTATION: wanted}
+        if naming.CLUSTER_REPLICAS_ANNOTATION in group.metadata.annotations:
+            # Without the annotation the group is from another operator, and its replicas are what somebody scaled
+            # it to.
+            patch["spec"] = {"worker": {"replicas": cluster.worker.replicas}}
+    if metadata:
+        patch["metadata"] = {"uid": group.identity.uid, **metadata}
+        draft.actions.append(Patch(DASK_WORKER_GROUPS, name, patch))
+    if group.worker.pod_spec != cluster.worker.pod_spec:
+        replaced: list[builders.Object] = [
+            {"op": "replace", "path": "/metadata/uid", "value": group.identity.uid},
+            {"op": "replace", "path": "/spec/worker/spec", "value": cluster.worker.pod_spec},
+        ]
+        draft.actions.append(Patch(DASK_WORKER_GROUPS, name, replaced))
+
+
+def adopt(cluster: DaskCluster, group: DaskWorkerGroup) -> Patch:
+    """Have a group go when its cluster goes."""
+    reference = builders.owner_reference(cluster.identity)
+    if any(other.get("controller") for other in group.owner_references):
+        # Only one owner can be the controller; any owner will do for garbage collection.
+        del reference["controller"]
+    references = [*(dict(other) for other in group.owner_references), reference]
+    # A list is replaced whole: refused, when somebody else changed it meanwhile.
+    metadata = {"resourceVersion": group.resource_version, "ownerReferences": references}
+    return Patch(DASK_WORKER_GROUPS, group.identity.name, {"metadata": metadata})
