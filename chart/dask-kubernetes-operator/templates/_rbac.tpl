@@ -5,16 +5,19 @@ OpenShift) asks of whoever makes an object whose owner reference blocks the owne
 */}}
 {{- define "dask-kubernetes-operator.rules" -}}
 - apiGroups: ["kubernetes.dask.org"]
-  resources: ["daskclusters"]
-  verbs: ["get", "list", "watch"]
-- apiGroups: ["kubernetes.dask.org"]
-  resources: ["daskworkergroups"]
+  resources: ["daskclusters", "daskworkergroups"]
   verbs: ["get", "list", "watch", "create", "patch", "delete"]
 - apiGroups: ["kubernetes.dask.org"]
-  resources: ["daskclusters/status", "daskworkergroups/status"]
+  resources: ["daskjobs"]
+  verbs: ["get", "list", "watch", "delete"]
+- apiGroups: ["kubernetes.dask.org"]
+  resources: ["daskautoscalers"]
+  verbs: ["get", "list", "watch", "patch"]
+- apiGroups: ["kubernetes.dask.org"]
+  resources: ["daskclusters/status", "daskworkergroups/status", "daskjobs/status", "daskautoscalers/status"]
   verbs: ["patch"]
 - apiGroups: ["kubernetes.dask.org"]
-  resources: ["daskclusters/finalizers", "daskworkergroups/finalizers"]
+  resources: ["daskclusters/finalizers", "daskworkergroups/finalizers", "daskjobs/finalizers"]
   verbs: ["update"]
 - apiGroups: [""]
   resources: ["pods"]
@@ -31,8 +34,20 @@ OpenShift) asks of whoever makes an object whose owner reference blocks the owne
 {{- end -}}
 
 {{/*
-What only a ClusterRole can give: kopf follows the namespaces that a pattern in kopfArgs matches, and notices
-definitions that are installed after it. Without these rights it keeps to what it found when it started.
+What the operator may do in its own namespace: elect a leader.
+*/}}
+{{- define "dask-kubernetes-operator.leaseRules" -}}
+- apiGroups: ["coordination.k8s.io"]
+  resources: ["leases"]
+  verbs: ["create"]
+- apiGroups: ["coordination.k8s.io"]
+  resources: ["leases"]
+  resourceNames: [{{ include "dask-kubernetes-operator.fullname" . | quote }}]
+  verbs: ["get", "patch"]
+{{- end -}}
+
+{{/*
+What only a ClusterRole can give, for kopfArgs that name namespaces by a pattern: kopf follows those that match.
 */}}
 {{- define "dask-kubernetes-operator.clusterRules" -}}
 - apiGroups: [""]

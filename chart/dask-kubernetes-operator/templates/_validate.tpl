@@ -22,6 +22,7 @@ priorityClassName: string?
 rbac: map
 rbac.cluster: true or false
 rbac.create: true or false
+replicas: whole number
 resources: map?
 securityContext: map?
 serviceAccount: map
@@ -78,7 +79,11 @@ Takes {"path": string, "wanted": string, "value": any}.
 */}}
 {{- define "dask-kubernetes-operator.validateType" -}}
 {{- $kinds := dict "map" "map" "map of strings" "map" "string" "string" "true or false" "bool" -}}
-{{- if not (kindIs (get $kinds .wanted | default "slice") .value) -}}
+{{- $ok := kindIs (get $kinds .wanted | default "slice") .value -}}
+{{- if eq .wanted "whole number" -}}
+  {{- $ok = and (has (kindOf .value) (list "int64" "float64")) (regexMatch "^[0-9]+$" (toString .value)) -}}
+{{- end -}}
+{{- if not $ok -}}
   {{- include "dask-kubernetes-operator.typeName" .value
         | printf "%s: expected %s, got %s" .path .wanted | fail -}}
 {{- end -}}

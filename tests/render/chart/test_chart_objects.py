@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dask_kubernetes_operator.settings import read_settings
 from tests.render.chart.helm import (
     ABSENT,
     CHART,
@@ -41,6 +42,8 @@ def test_default_installs_exactly_these_objects(defaults_with_crds: list[Object]
         ("ServiceAccount", NAME),
         ("ClusterRole", NAME),
         ("ClusterRoleBinding", NAME),
+        ("Role", NAME),
+        ("RoleBinding", NAME),
         ("Deployment", NAME),
         *crd_names(),
     }
@@ -59,7 +62,7 @@ def test_no_object_is_rendered_twice(defaults_with_crds: list[Object]) -> None:
     assert len(names(defaults_with_crds)) == len(defaults_with_crds)
 
 
-@pytest.mark.parametrize("plural", ["daskclusters", "daskworkergroups"])
+@pytest.mark.parametrize("plural", ["daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers"])
 def test_kind_the_operator_serves_is_installed(defaults_with_crds: list[Object], plural: str) -> None:
     assert ("CustomResourceDefinition", f"{plural}.kubernetes.dask.org") in names(defaults_with_crds)
 
@@ -126,7 +129,7 @@ def test_name_that_looks_like_a_number_stays_a_string(helm: Helm, word: str) -> 
     operator = container(objects)
     spec = pod_spec(objects)
     assert operator["image"] == f"{word}:{word}"
-    assert operator["args"][1] == word
+    assert operator["args"] == [word]
     assert {spec["serviceAccountName"], spec["priorityClassName"], spec["nodeSelector"]["a"]} == {word}
     assert spec["imagePullSecrets"] == [{"name": word}, {"name": word}]
     assert pick(objects, "ClusterRoleBinding", "roleRef", "name") == word
@@ -182,27 +185,63 @@ def test_version_label_is_a_valid_label_whatever_the_tag(helm: Helm, tag: str, e
     assert container(objects)["image"] == f"ghcr.io/dask/dask-kubernetes-operator:{tag}"
 
 
-def test_one_operator_at_a_time(defaults: list[Object]) -> None:
+def test_single_operator_is_gone_before_another_one_starts(defaults: list[Object]) -> None:
     assert pick(defaults, "Deployment", "spec", "replicas") == 1
     assert pick(defaults, "Deployment", "spec", "strategy") == {"type": "Recreate"}
 
 
-def test_operator_is_started_with_the_chart_flag_then_the_users(helm: Helm) -> None:
+def test_of_several_operators_some_stay_during_an_upgrade(helm: Helm) -> None:
+    objects = render({"replicas": 2}, helm=helm)
+    assert pick(objects, "Deployment", "spec", "strategy") == {"type": "RollingUpdate"}
+
+
+def test_operator_is_started_with_the_flags_of_the_user(helm: Helm) -> None:
     objects = render({"kopfArgs": ["-n", "one", "--dev"]}, helm=helm)
-    assert container(objects)["args"] == ["--liveness=http://0.0.0.0:8080/healthz", "-n", "one", "--dev"]
+    assert container(objects)["args"] == ["-n", "one", "--dev"]
     assert "command" not in container(objects)
 
 
-@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
-def test_probe_asks_the_port_that_kopf_listens_on(defaults: list[Object], probe: str) -> None:
+@pytest.mark.parametrize("arguments", [None, []])
+def test_operator_without_flags_is_started_with_those_of_the_image(helm: Helm, arguments: Any) -> None:
+    assert "args" not in container(render({"kopfArgs": arguments}, helm=helm))
+
+
+@pytest.mark.parametrize(
+    ("probe", "path"),
+    [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")],
+)
+def test_probe_asks_the_port_that_the_operator_listens_on(defaults: list[Object], probe: str, path: str) -> None:
     operator = container(defaults)
-    assert operator[probe]["httpGet"] == {"path": "/healthz", "port": "http-health"}
-    assert operator["ports"] == [{"name": "http-health", "containerPort": 8080, "protocol": "TCP"}]
+    assert operator[probe]["httpGet"] == {"path": path, "port": "http"}
+    assert operator["ports"] == [{"name": "http", "containerPort": read_settings({}).http_port, "protocol": "TCP"}]
 
 
-def test_operator_knows_its_pod_and_namespace(defaults: list[Object]) -> None:
-    env = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container(defaults)["env"]}
-    assert env == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+def environment(objects: list[Object]) -> dict[str, str]:
+    return {
+        each["name"]: each["value"] if "value" in each else each["valueFrom"]["fieldRef"]["fieldPath"]
+        for each in container(objects)["env"]
+    }
+
+
+def test_operator_knows_its_pod_and_its_lease(defaults: list[Object]) -> None:
+    assert environment(defaults) == {
+        "POD_NAME": "metadata.name",
+        "POD_NAMESPACE": "metadata.namespace",
+        "POD_UID": "metadata.uid",
+        "DASK_OPERATOR_LEADER_ELECTION": "true",
+        "DASK_OPERATOR_LEASE_NAME": NAME,
+    }
+
+
+def test_election_is_not_insisted_on_where_the_chart_does_not_give_the_right(helm: Helm) -> None:
+    objects = render({"rbac": {"create": False}}, helm=helm)
+    assert "DASK_OPERATOR_LEADER_ELECTION" not in environment(objects)
+
+
+def test_environment_is_what_the_operator_reads(defaults: list[Object]) -> None:
+    settings = read_settings(environment(defaults), command_line={}, dask_folders=())
+    assert settings.election is not None
+    assert (settings.election.name, settings.election.insisted_on) == (NAME, True)
 
 
 def test_token_is_mounted_by_the_pod_and_not_by_the_account(defaults: list[Object]) -> None:

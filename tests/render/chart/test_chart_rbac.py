@@ -19,12 +19,17 @@ def of(group: str, resource: str, *verbs: str) -> set[Right]:
 
 
 NAMESPACED = {
-    *of("kubernetes.dask.org", "daskclusters", *READ),
+    *of("kubernetes.dask.org", "daskclusters", *CHILD),
     *of("kubernetes.dask.org", "daskclusters/status", "patch"),
     *of("kubernetes.dask.org", "daskclusters/finalizers", "update"),
     *of("kubernetes.dask.org", "daskworkergroups", *CHILD),
     *of("kubernetes.dask.org", "daskworkergroups/status", "patch"),
     *of("kubernetes.dask.org", "daskworkergroups/finalizers", "update"),
+    *of("kubernetes.dask.org", "daskjobs", *READ, "delete"),
+    *of("kubernetes.dask.org", "daskjobs/status", "patch"),
+    *of("kubernetes.dask.org", "daskjobs/finalizers", "update"),
+    *of("kubernetes.dask.org", "daskautoscalers", *READ, "patch"),
+    *of("kubernetes.dask.org", "daskautoscalers/status", "patch"),
     *of("", "pods", *CHILD, "deletecollection"),
     *of("", "services", *CHILD),
     *of("apps", "deployments", *CHILD),
@@ -34,6 +39,9 @@ CLUSTER_ONLY = {
     *of("", "namespaces", "list", "watch"),
     *of("apiextensions.k8s.io", "customresourcedefinitions", "list", "watch"),
 }
+
+
+LEASES = of("coordination.k8s.io", "leases", "create", "get", "patch")
 
 
 def rights(objects: list[Object], kind: str) -> list[Right]:
@@ -48,18 +56,33 @@ def rights(objects: list[Object], kind: str) -> list[Right]:
 
 
 def test_role_grants_exactly_what_the_operator_uses(namespaced: list[Object]) -> None:
-    assert set(rights(namespaced, "Role")) == NAMESPACED
+    assert set(rights(namespaced, "Role")) == NAMESPACED | LEASES
 
 
 def test_cluster_role_grants_the_same_and_discovery(defaults: list[Object]) -> None:
     assert set(rights(defaults, "ClusterRole")) == NAMESPACED | CLUSTER_ONLY
 
 
+def test_leases_are_granted_in_the_releases_namespace_alone(defaults: list[Object]) -> None:
+    assert set(rights(defaults, "Role")) == LEASES
+    assert pick(defaults, "Role", "metadata", "namespace") == "dask-operator"
+    assert pick(defaults, "RoleBinding", "metadata", "namespace") == "dask-operator"
+
+
+def test_only_the_own_lease_can_be_read_and_renewed(defaults: list[Object], namespaced: list[Object]) -> None:
+    for objects in (defaults, namespaced):
+        rules = [rule for rule in pick(objects, "Role", "rules") if rule["resources"] == ["leases"]]
+        assert [(rule["verbs"], rule.get("resourceNames")) for rule in rules] == [
+            (["create"], None),
+            (["get", "patch"], [pick(objects, "Deployment", "metadata", "name")]),
+        ]
+
+
 def test_rules_of_both_variants_are_equal_but_for_the_cluster_only_ones(
     defaults: list[Object], namespaced: list[Object]
 ) -> None:
     cluster_rules = pick(defaults, "ClusterRole", "rules")
-    role_rules = pick(namespaced, "Role", "rules")
+    role_rules = [rule for rule in pick(namespaced, "Role", "rules") if rule["resources"] != ["leases"]]
     assert cluster_rules[: len(role_rules)] == role_rules
     rest = [rule["resources"] for rule in cluster_rules[len(role_rules) :]]
     assert rest == [["namespaces"], ["customresourcedefinitions"]]
@@ -76,7 +99,7 @@ def test_rules_name_only_resources_and_no_wildcard(
     defaults: list[Object], namespaced: list[Object], kind: str
 ) -> None:
     for rule in pick(defaults if kind == "ClusterRole" else namespaced, kind, "rules"):
-        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         assert not any("*" in entry for entries in rule.values() for entry in entries)
 
 
@@ -87,9 +110,11 @@ def test_single_namespace_has_nothing_cluster_scoped_but_crds(helm: Helm) -> Non
     assert without_namespace <= {"CustomResourceDefinition"}
 
 
-@pytest.mark.parametrize("kind", ["Role", "ClusterRole"])
-def test_binding_names_the_role_and_the_account(defaults: list[Object], namespaced: list[Object], kind: str) -> None:
-    objects = defaults if kind == "ClusterRole" else namespaced
+@pytest.mark.parametrize(("cluster", "kind"), [(True, "ClusterRole"), (True, "Role"), (False, "Role")])
+def test_binding_names_the_role_and_the_account(
+    defaults: list[Object], namespaced: list[Object], cluster: bool, kind: str
+) -> None:
+    objects = defaults if cluster else namespaced
     assert pick(objects, f"{kind}Binding", "roleRef") == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": kind,

@@ -37,6 +37,11 @@ WRONG_TYPES = [
     ("serviceAccount.create", "false", "expected true or false, got string"),
     ("serviceAccount.annotations", {"a": True}, "expected map of strings, got true or false at a"),
     ("serviceAccount.name", 1, "expected string, got number"),
+    ("replicas", "two", "expected whole number, got string"),
+    ("replicas", 1.5, "expected whole number, got number"),
+    ("replicas", -1, "expected whole number, got number"),
+    ("replicas", None, "expected whole number, got null"),
+    ("replicas", [1], "expected whole number, got list"),
     ("rbac", True, "expected map, got true or false"),
     ("rbac.create", "no", "expected true or false, got string"),
     ("rbac.cluster", "false", "expected true or false, got string"),
@@ -111,13 +116,13 @@ def test_rights_in_one_namespace_for_an_operator_that_watches_all_is_refused(
 )
 def test_every_spelling_of_the_namespace_is_understood(helm: Helm, arguments: list[str]) -> None:
     objects = render({"rbac": {"cluster": False}, "kopfArgs": arguments}, helm=helm)
-    assert container(objects)["args"][1:] == arguments
+    assert container(objects)["args"] == arguments
     assert pick(objects, "Role", "metadata", "namespace") == "dask-operator"
 
 
 def test_rights_given_by_other_means_are_the_users_business(helm: Helm) -> None:
     objects = render({"rbac": {"create": False, "cluster": False}}, helm=helm)
-    assert container(objects)["args"][1:] == ["--all-namespaces"]
+    assert container(objects)["args"] == ["--all-namespaces"]
 
 
 def test_kubernetes_that_is_too_old_is_refused(helm: Helm) -> None:

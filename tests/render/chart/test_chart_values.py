@@ -60,9 +60,9 @@ CASES: dict[str, Case] = {
     "rbac.create": Case(False, "ClusterRole", (), ABSENT),
     "rbac.cluster": Case(
         False,
-        "RoleBinding",
-        ("roleRef", "kind"),
-        "Role",
+        "ClusterRoleBinding",
+        (),
+        ABSENT,
         given={"kopfArgs": ["--namespace=dask-operator"]},
     ),
     "podAnnotations": Case(
@@ -95,7 +95,8 @@ CASES: dict[str, Case] = {
     "tolerations": of_pod([{"key": "spot", "operator": "Exists"}], "tolerations"),
     "affinity": of_pod({"podAntiAffinity": {}}, "affinity"),
     "priorityClassName": of_pod("system-cluster-critical", "priorityClassName"),
-    "kopfArgs": of_operator(["--namespace=x"], "args", 1, expected="--namespace=x"),
+    "kopfArgs": of_operator(["--namespace=x"], "args", 0, expected="--namespace=x"),
+    "replicas": Case(2, "Deployment", ("spec", "replicas"), 2),
     "crds.enabled": Case(False, "CustomResourceDefinition", (), ABSENT),
     "crds.keep": Case(
         False,
@@ -144,6 +145,7 @@ OWN_VALUES = {
     "crds.enabled",
     "crds.keep",
     "crds.annotations",
+    "replicas",
     "securityContext.seccompProfile.type",
 }
 
