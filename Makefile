@@ -32,7 +32,8 @@ demo-down: $(READY) ## Remove what `make demo` brought up, the cluster with it
 test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) scripts.prepare
 	@$(RUN) pytest -n auto -m "not e2e and not bench"
-	@$(RUN) pytest -m e2e
+	@$(RUN) pytest -m e2e --keep-cluster
+	@$(RUN) pytest -m e2e --single-namespace $(addprefix tests/e2e/,test_cluster.py test_job.py test_autoscaler.py)
 
 .PHONY: cluster
 cluster: ## Bring up the local cluster; prints the path of its kubeconfig
@@ -59,8 +60,9 @@ e2e: $(READY) ## Run the tests on a real cluster; KEEP_CLUSTER=1 keeps it for th
 	@$(RUN) pytest -m e2e $(if $(KEEP_CLUSTER),--keep-cluster)
 
 .PHONY: bench
-bench: $(READY) ## Measure, as ratios within one run
+bench: $(READY) ## Measure against the goals, the public operator and bare Pods; ROUNDS=1 for a quick look
 	@$(RUN) pytest -m bench -s
+	@$(RUN) tests.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and the layers of imports

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 from pytest_kind import KindCluster
@@ -14,10 +14,15 @@ from pytest_kind import KindCluster
 from ci import cluster as clusters
 from ci import engine, tools
 from scripts import images
-from tests.platform import OPERATOR_NAMESPACE, Platform
+from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Platform
 
 RELEASE = "dask-operator-e2e"
 LOG_LINES = 200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--single-namespace`` runs the same tests with an operator that may see nothing but the test's namespace."""
+    parser.addoption("--single-namespace", action="store_true", help="install an operator into each test's namespace")
 
 
 @pytest.fixture(scope="session")
@@ -51,17 +56,27 @@ def built() -> images.Built:
 
 
 @pytest.fixture(scope="session")
-def operator(kind_cluster: KindCluster, built: images.Built) -> Iterator[None]:
+def operator(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: images.Built) -> Iterator[None]:
     """The operator, installed from the packaged chart as a user would."""
     images.load(built, kind_cluster.name)
-    environment = {**os.environ, "KUBECONFIG": str(kind_cluster.kubeconfig_path)}
+    values = _beside_others(kind_cluster)
+    if request.config.getoption("single_namespace"):
+        values.append(f"--set=kopfArgs={{--namespace={OPERATOR_NAMESPACE}}}")
+    with _installed(kind_cluster, built, OPERATOR_NAMESPACE, *values):
+        yield
+    kind_cluster.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
+
+
+@contextmanager
+def _installed(kind: KindCluster, built: images.Built, namespace: str, *values: str) -> Iterator[None]:
+    """The packaged chart as a release in a namespace."""
+    environment = {**os.environ, "KUBECONFIG": str(kind.kubeconfig_path)}
     helm = str(tools.ensure(["helm"])["helm"])
-    place = ["--namespace", OPERATOR_NAMESPACE]
-    install = [helm, "upgrade", "--install", RELEASE, str(built.chart), *place, *_beside_others(kind_cluster)]
+    place = ["--namespace", namespace]
+    install = [helm, "upgrade", "--install", RELEASE, str(built.chart), *place, *values]
     subprocess.run([*install, "--create-namespace", "--wait", "--timeout=180s"], env=environment, check=True)
     yield
     subprocess.run([helm, "uninstall", RELEASE, *place, "--wait"], env=environment, check=True)
-    kind_cluster.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
 
 
 def _beside_others(kind: KindCluster) -> list[str]:
@@ -80,7 +95,15 @@ def platform(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: i
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].strip("-")
     namespace = f"e2e-{name}"
     kind_cluster.kubectl("create", "namespace", namespace)
-    yield Platform(kind=kind_cluster, namespace=namespace, dask_image=built.dask)
+    own: AbstractContextManager[None] = nullcontext()
+    operator_namespace = OPERATOR_NAMESPACE
+    if request.config.getoption("single_namespace"):
+        # Next to the one of the session, which is told to look elsewhere.
+        values = ("rbac.cluster=false", f"kopfArgs={{--namespace={namespace}}}", "crds.enabled=false")
+        own = _installed(kind_cluster, built, namespace, *(f"--set={value}" for value in values))
+        operator_namespace = namespace
+    with own:
+        yield Platform(kind_cluster, namespace, built.dask, operator_namespace)
     kind_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
@@ -96,23 +119,24 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def _findings(platform: Platform) -> Iterator[tuple[str, str]]:
     theirs = ("--namespace", platform.namespace)
-    ours = ("--namespace", OPERATOR_NAMESPACE)
-    kinds = "daskclusters,daskworkergroups,deployments,services,pods"
+    ours = ("--namespace", platform.operator_namespace)
+    kinds = f"{CUSTOM_RESOURCES},deployments,services,pods"
     for title, args in {
         "objects": ("get", kinds, *theirs, "-o", "wide"),
-        "custom resources": ("get", "daskclusters,daskworkergroups", *theirs, "-o", "yaml"),
+        "custom resources": ("get", CUSTOM_RESOURCES, *theirs, "-o", "yaml"),
         "events": ("get", "events", *theirs, "--sort-by=.lastTimestamp"),
         "pods": ("describe", "pods", *theirs),
         "scheduler log": ("logs", *theirs, "-l", "dask.org/component=scheduler", f"--tail={LOG_LINES}"),
         "worker logs": ("logs", *theirs, "-l", "dask.org/component=worker", f"--tail={LOG_LINES // 4}"),
-        "controller log": ("logs", *ours, f"deployment/{_deployment(platform)}", f"--tail={LOG_LINES}"),
+        "controller log": (
+            "logs",
+            *ours,
+            "-l",
+            "app.kubernetes.io/name=dask-kubernetes-operator",
+            f"--tail={LOG_LINES}",
+        ),
     }.items():
         try:
             yield title, platform.kind.kubectl(*args, stderr=subprocess.STDOUT)
         except subprocess.CalledProcessError as error:
             yield title, str(error.output)
-
-
-def _deployment(platform: Platform) -> str:
-    args = ("get", "deployments", "--namespace", OPERATOR_NAMESPACE, "-o", "name")
-    return Path(str(platform.kind.kubectl(*args)).strip()).name

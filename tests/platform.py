@@ -24,6 +24,7 @@ OPERATOR_NAMESPACE = "dask-operator-e2e"
 
 CLUSTER_NAME_LABEL = "dask.org/cluster-name"
 GROUP_NAME_LABEL = "dask.org/workergroup-name"
+CUSTOM_RESOURCES = "daskjobs,daskclusters,daskworkergroups,daskautoscalers"
 
 # Generous, because it only bounds how long a failure takes to be told: success never waits for it.
 PATIENCE_SECONDS = 120.0
@@ -37,11 +38,13 @@ class Platform:
         kind: pytest-kind's handle on the cluster.
         namespace: where the test puts its objects.
         dask_image: reference of an image with Dask that the cluster's nodes hold.
+        operator_namespace: where the operator is that looks after this namespace.
     """
 
     kind: KindCluster
     namespace: str
     dask_image: str
+    operator_namespace: str
 
     def kubectl(self, *args: str, input: str | None = None) -> str:
         """Run kubectl in the test's namespace and return what it prints.
@@ -76,6 +79,11 @@ class Platform:
         answer = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))
         return list(answer["items"])
 
+    def remains(self) -> list[Object]:
+        """All Dask objects, and all that the operator made."""
+        own = json.loads(self.kubectl("get", CUSTOM_RESOURCES, "-o", "json"))["items"]
+        return [*own, *self.find("pods,deployments,replicasets,services", CLUSTER_NAME_LABEL)]
+
     def wait(self, condition: str, target: str) -> None:
         """Wait until e.g. ``condition=Ready`` holds of e.g. ``daskcluster/simple``, as ``kubectl wait`` does."""
         self.kubectl("wait", f"--for={condition}", target, f"--timeout={PATIENCE_SECONDS:.0f}s")
@@ -92,12 +100,30 @@ class Platform:
     @contextmanager
     def client(self, cluster: str) -> Iterator[Client]:
         """A Dask client connected to a cluster's scheduler."""
-        # One try: pytest-kind starts the forward anew for every further one, also after it succeeded.
-        forward = self.kind.port_forward(
-            f"service/{cluster}-scheduler", 8786, "--namespace", self.namespace, retries=1
-        )
-        with forward as port, Client(f"tcp://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+        with (
+            self._forwarded(f"service/{cluster}-scheduler", 8786) as port,
+            Client(f"tcp://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client,
+        ):
             yield client
+
+    @contextmanager
+    def _forwarded(self, target: str, port: int) -> Iterator[int]:
+        """A local port that leads to one in the cluster.
+
+        Not pytest-kind's, which takes a forward that is slow to begin for one that failed.
+        """
+        command = [
+            *(str(self.kind.kubectl_path), f"--kubeconfig={self.kind.kubeconfig_path}"),
+            *("port-forward", f"--namespace={self.namespace}", target, f":{port}"),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+            try:
+                assert forward.stdout is not None
+                line = forward.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 8786
+                assert line, f"no port-forward to {target}"
+                yield int(line.split(" -> ")[0].rpartition(":")[2])
+            finally:
+                forward.terminate()
 
 
 def is_ready(obj: Object) -> bool:

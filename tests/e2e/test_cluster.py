@@ -9,8 +9,6 @@ from tests.platform import CLUSTER_NAME_LABEL, Platform, dask_cluster, eventuall
 
 pytestmark = pytest.mark.e2e
 
-KINDS = "pods,deployments,replicasets,services,daskworkergroups,daskclusters"
-
 
 def created(platform: Platform, name: str, *, replicas: int = 2) -> None:
     """Create a cluster and wait until the operator says that it is ready."""
@@ -90,7 +88,7 @@ def test_lost_scheduler_comes_back_and_workers_find_it(platform: Platform) -> No
 def test_lost_service_comes_back(platform: Platform) -> None:
     created(platform, "unreachable", replicas=1)
     platform.kubectl("delete", "service", "unreachable-scheduler")
-    eventually("the service", lambda: platform.find("services"), lambda found: len(found) == 1)
+    eventually("the service", lambda: platform.find("services", CLUSTER_NAME_LABEL), lambda found: len(found) == 1)
 
 
 def test_group_made_before_its_cluster_joins_it(platform: Platform) -> None:
@@ -106,14 +104,14 @@ def test_group_made_before_its_cluster_joins_it(platform: Platform) -> None:
     created(platform, "late", replicas=1)
     eventually("a worker of each group", lambda: platform.ready_pods("late"), lambda names: len(names) == 2)
     platform.kubectl("delete", "daskcluster", "late")
-    eventually("nothing left", lambda: platform.find(KINDS), lambda found: not found)
+    eventually("nothing left", platform.remains, lambda found: not found)
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground"])
 def test_deleting_the_cluster_leaves_nothing(platform: Platform, cascade: str) -> None:
     created(platform, "gone")
     platform.kubectl("delete", "daskcluster", "gone", f"--cascade={cascade}")
-    eventually("nothing left", lambda: platform.find(KINDS), lambda found: not found)
+    eventually("nothing left", platform.remains, lambda found: not found)
 
 
 def test_name_can_be_used_again_at_once(platform: Platform) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_nodes import fake_nodes, placed
-from tests.platform import OPERATOR_NAMESPACE, Platform, dask_cluster, eventually
+from tests.platform import Platform, dask_cluster, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,14 @@ def test_completes_a_cluster_of_50_with_exactly_50(platform: Platform) -> None:
     platform.apply(cluster)
     begun = eventually("some workers", lambda: platform.pods("half"), lambda pods: len(pods) > 0, every_seconds=0.01)
     force = ("--force", "--grace-period=0", "--wait=false")
-    platform.kind.kubectl("delete", "pods", "--all", "--namespace", OPERATOR_NAMESPACE, *force)
+    platform.kind.kubectl(
+        "delete",
+        "pods",
+        "--selector=app.kubernetes.io/name=dask-kubernetes-operator",
+        "--namespace",
+        platform.operator_namespace,
+        *force,
+    )
 
     eventually("all workers ready", lambda: platform.ready_pods("half"), lambda names: len(names) == WORKERS)
     time.sleep(3)  # whatever the two controllers had under way has arrived by now
