@@ -15,6 +15,7 @@ import aiohttp
 from . import passes
 from .metrics import API_REQUESTS
 from .resources import EVENTS, Resource
+from .slots import FairSlots
 
 # Beyond 20 requests at once creating Pods gets no faster; above it, one large cluster may not starve the others.
 MAX_CONNECTIONS = 64
@@ -25,7 +26,6 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 _UNAUTHORIZED = 401
-_FORBIDDEN = 403
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _ERROR = 400
@@ -106,7 +106,7 @@ class Client:
         self._headers: dict[str, str] = {}
         self._logged_in = asyncio.Lock()
         # Requests wait here and not inside the session, whose time limit would run meanwhile.
-        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._slots = FairSlots(MAX_CONNECTIONS)
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object and return it as stored.
@@ -250,8 +250,8 @@ class Client:
     ) -> Object:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
         try:
-            with passes.asking():
-                async with self._slots:
+            with passes.asking() as cluster:
+                async with self._slots.one(cluster):
                     if method != "GET" and not self._may_write():
                         raise ApiError(0, "NotLeading", f"another replica leads: {method} {path} is left to it")
                     async with session.request(

@@ -84,16 +84,16 @@ def reconciling(cluster: str) -> Iterator[None]:
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """Take note that the present pass waits for the API server as long as it is inside."""
+def asking() -> Iterator[str]:
+    """Take note that the present pass waits for the API server as long as it is inside; gives whose pass it is."""
     one = _current.get()
     if one is None:
-        yield
+        yield ""
         return
     one.requests += 1
     one.moved_at = _clock()
     try:
-        yield
+        yield one.cluster
     finally:
         one.requests -= 1
         one.moved_at = _clock()
