@@ -78,7 +78,6 @@ class Controller:
         self._give_up = give_up
         self._waits_for: list[str] = ["starting"]
         self._leading = asyncio.Event()
-        self.watches = Watches()
         self._elector: Elector | None = None
         if settings.election is not None:
             self._election_client = Client(log_in)
@@ -90,6 +89,7 @@ class Controller:
             allocation=Allocation(settings.batch_size, timedelta(seconds=settings.batch_delay_seconds)),
             leading=self._elector is None,
         )
+        self.watches = Watches(WATCHED, began=self.reconciler.watching, ended=self.reconciler.not_watching)
         self._collector = ClustersCollector(self.reconciler.rows, passes.waiting)
         self._server = Server(alive=self.ailments, ready=self.unready)
         self._campaign: asyncio.Task[None] | None = None

@@ -1,8 +1,7 @@
-"""kopf's side: which object changed, whose cluster that is, and a word to its reconciler.
+"""kopf's side: which object changed, and a word to the reconciler.
 
-Indexes are filled before any handler runs, with everything there is at the start; that makes them the place to
-take note of objects, and the handlers the place to act on them. Nothing is stored on the objects themselves: no
-finalizer, no annotation.
+Nothing is stored on the objects themselves: no finalizer, no annotation. There is no index either: while kopf fills
+one, every object waits for every other, which for some thousands of them takes minutes.
 
 `kopf run --module` loads this module, and with it the settings and the plugins.
 """
@@ -31,6 +30,8 @@ _RESOURCES: Mapping[tuple[str, str], Resource] = {(resource.group, resource.plur
 _LIST_CHUNK = 500
 # A bookmark comes every minute, or the connection is dead.
 _INACTIVITY_SECONDS = 70
+# kopf keeps an object in memory, as it came, for as long as it waits for more events of it.
+_QUEUE_IDLE_SECONDS = 0.2
 # After these kopf gives watches and queues up, and what still runs is ended with the process.
 _QUEUE_EXIT_SECONDS = 1.0
 _EXIT_SECONDS = 20.0
@@ -121,11 +122,6 @@ async def probe(memo: kopf.Memo, **_: Any) -> str:
     return "ok"
 
 
-async def note(body: kopf.Body, resource: kopf.Resource, memo: kopf.Memo, **_: Any) -> None:
-    """Take note of an object, also of those that are there at the start."""
-    _controller(memo).reconciler.note(_RESOURCES[resource.group, resource.plural], dict(body))
-
-
 async def changed(event: kopf.RawEvent, resource: kopf.Resource, memo: kopf.Memo, **_: Any) -> None:
     """Have the cluster reconciled whose object changed."""
     _controller(memo).reconciler.changed(
@@ -137,7 +133,6 @@ async def changed(event: kopf.RawEvent, resource: kopf.Resource, memo: kopf.Memo
 
 for _resource in WATCHED:
     _watched = (_resource.group, _resource.version, _resource.plural)
-    kopf.index(*_watched, id=f"note-{_resource.plural}")(note)
     kopf.on.event(*_watched, id=f"changed-{_resource.plural}")(changed)
 
 PLUGINS = load_plugins()
@@ -166,6 +161,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     for resource in CHILDREN:
         key = (resource.group, resource.version, resource.plural)
         settings.watching.label_selectors[key] = naming.CLUSTER_NAME_LABEL
+    settings.queueing.idle_timeout = _QUEUE_IDLE_SECONDS
     settings.queueing.exit_timeout = _QUEUE_EXIT_SECONDS
     settings.process.ultimate_exiting_timeout = _EXIT_SECONDS
     objects = logging.getLogger(logs.OBJECTS_LOGGER)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
@@ -19,6 +19,8 @@ from .slots import FairSlots
 
 # Beyond 20 requests at once creating Pods gets no faster; above it, one large cluster may not starve the others.
 MAX_CONNECTIONS = 64
+# A page of Pods is a few megabytes.
+_PAGE = 500
 REQUEST_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -33,6 +35,8 @@ _ERROR = 400
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 Object = dict[str, Any]
+# Some objects, and the resource version at which they were listed.
+Page = tuple[list[Object], int]
 # The operations of a JSON patch.
 Operations = list[Object]
 
@@ -173,18 +177,32 @@ class Client:
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
-    ) -> tuple[list[Object], int]:
+    ) -> Page:
         """All objects that the selectors name, and the resource version at which the list was made.
 
         The list is at least as new as what any earlier answer showed.
         """
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         params = {key: value for key, value in selectors.items() if value}
-        answer = await self._request("GET", resource.path(namespace), params=params)
-        try:
-            return list(answer.get("items") or ()), int(answer["metadata"]["resourceVersion"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ApiError(0, "NoAnswer", f"the API server's list of {resource.plural} has no version") from error
+        return _listed(resource, await self._request("GET", resource.path(namespace), params=params))
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, label_selector: str | None = None
+    ) -> AsyncIterator[Page]:
+        """The same in pieces that do not take much memory, all made at the same resource version.
+
+        Args:
+            resource: what to list.
+            namespace: where; None for everywhere.
+            label_selector: which objects.
+        """
+        params = {"limit": str(_PAGE), **({"labelSelector": label_selector} if label_selector else {})}
+        while True:
+            answer = await self._request("GET", resource.path(namespace), params=params)
+            yield _listed(resource, answer)
+            if not (rest := answer["metadata"].get("continue")):
+                return
+            params["continue"] = rest
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Read one object.
@@ -335,6 +353,13 @@ def verb_and_resource(method: str, path: str, query: Mapping[str, str]) -> tuple
     else:
         verb = _VERBS.get(method, method.lower())
     return verb, resource
+
+
+def _listed(resource: Resource, answer: Object) -> Page:
+    try:
+        return list(answer.get("items") or ()), int(answer["metadata"]["resourceVersion"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ApiError(0, "NoAnswer", f"the API server's list of {resource.plural} has no version") from error
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Object:

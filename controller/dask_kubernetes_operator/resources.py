@@ -19,10 +19,10 @@ class Resource:
     plural: str
     kind: str
 
-    def path(self, namespace: str, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path of the collection, of one object, or of its subresource."""
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, in one namespace or in all, of one object, or of its subresource."""
         root = f"/apis/{self.group}" if self.group else "/api"
-        parts = (root, self.version, "namespaces", namespace, self.plural, name, subresource)
+        parts = (root, self.version, namespace and f"namespaces/{namespace}", self.plural, name, subresource)
         return "/".join(part for part in parts if part)
 
 

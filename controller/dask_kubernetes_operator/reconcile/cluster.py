@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,6 +30,7 @@ from ..scheduler import Endpoint, SchedulerClient
 from ..spec import parse_cluster
 from .act import carry_out
 from .actions import Action, Create, Subject, subject
+from .backoff import backoff_seconds
 from .conditions import Condition
 from .conversation import Conversation
 from .observed import CustomResource, Key, Store
@@ -46,8 +46,6 @@ _MAX_BACKOFF_SECONDS = 60.0
 _MAX_TRANSIENT_BACKOFF_SECONDS = 15.0
 # What passes by itself within a second or two is not worth a condition and an Event.
 _TOLERATED_TRANSIENT_ERRORS = 2
-# A watch can lose an event for good; what it lost is noticed after this long at the latest.
-_RELIST_SECONDS = 600.0
 
 _BAD_REQUEST = 400
 _FORBIDDEN = 403
@@ -81,9 +79,7 @@ class ClusterReconciler:
         self._allocation = allocation
         self._conversation = Conversation(self._name, scheduler, lambda: _now(), self.wake)
         self._waker = asyncio.Event()
-        self._relist_at = _clock() + _RELIST_SECONDS
-        self._listed = False
-        self._inherited: bool | None = None
+        self._relist_at = inf
         self._asked: object = None
         self._troubles: dict[Subject, _Trouble] = {}
         self._failure: Condition | None = None
@@ -93,11 +89,6 @@ class ClusterReconciler:
         """Something changed: reconcile soon."""
         passes.due(self._name)
         self._waker.set()
-
-    def relist(self, *, within_seconds: float) -> None:
-        """What is known may be wrong: list it afresh within that time, at a moment that others do not share."""
-        self._relist_at = min(self._relist_at, _clock() + random.uniform(0, within_seconds))  # noqa: S311
-        self.wake()
 
     async def run(self) -> None:
         """Reconcile for as long as anything bears the cluster's name."""
@@ -117,7 +108,7 @@ class ClusterReconciler:
                 # Neither a bug nor an API server that is away may end the care for this cluster.
                 self._relist_at = _clock()
                 failures += 1
-                await asyncio.sleep(_backoff_seconds(failures, transient=True))
+                await asyncio.sleep(_pause_seconds(failures, transient=True))
                 continue
             failures = 0
             if self._store.observe(self.key).empty and not self._waker.is_set():
@@ -144,7 +135,7 @@ class ClusterReconciler:
         tried: set[Subject] = set()
         while True:
             todo = self._plan()
-            if not fresh and (todo.bereaved or self._may_be_late(todo)):
+            if todo.bereaved and not fresh:
                 # An owner that is not in the store may only be late: nothing is deleted for it before the API
                 # server, asked directly, does not know it either.
                 await self._list()
@@ -166,17 +157,6 @@ class ClusterReconciler:
         if todo.look_again_at is not None:
             due_at = min(due_at, _clock() + (todo.look_again_at - _now()).total_seconds())
         return due_at
-
-    def _may_be_late(self, todo: Plan) -> bool:
-        """Whether Pods would be made or let go by what an earlier controller may have changed already.
-
-        What it did last may not be in the first list of a watch, which the API server takes from a cache.
-        """
-        if self._inherited is None:
-            cluster = self._store.observe(self.key).cluster
-            self._inherited = cluster is not None and bool(cluster.body.get("status"))
-        acts = any(action.resource == PODS for action in todo.actions)
-        return acts and self._inherited and not self._listed
 
     def _converse(self, todo: Plan) -> None:
         """Have the scheduler asked and told what the plan says; what it answers wakes this reconciler."""
@@ -209,7 +189,7 @@ class ClusterReconciler:
                 self._troubles.pop(about, None)
                 continue
             times = self._troubles[about].times + 1 if about in self._troubles else 1
-            pause_seconds = _backoff_seconds(times, transient=error.transient)
+            pause_seconds = _pause_seconds(times, transient=error.transient)
             self._troubles[about] = _Trouble(error, times, _clock() + pause_seconds, pause_seconds)
             # What a refused or unanswered request left behind, only the API server knows.
             self._relist_at = _clock()
@@ -289,8 +269,7 @@ class ClusterReconciler:
                 await self._list_resource(resource)
         await self._list_resource(DASK_CLUSTERS, field_selector=f"metadata.name={self.key.cluster}")
         await self._list_resource(DASK_JOBS, field_selector=f"metadata.name={self.key.cluster}")
-        self._listed = True
-        self._relist_at = _clock() + _RELIST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        self._relist_at = inf
 
     async def _list_resource(
         self, resource: Resource, *, label_selector: str | None = None, field_selector: str | None = None
@@ -320,10 +299,9 @@ def _failure_condition(errors: Sequence[ApiError], resource: CustomResource | No
     )
 
 
-def _backoff_seconds(times: int, *, transient: bool) -> float:
+def _pause_seconds(times: int, *, transient: bool) -> float:
     longest = _MAX_TRANSIENT_BACKOFF_SECONDS if transient else _MAX_BACKOFF_SECONDS
-    ceiling = min(longest, _FIRST_BACKOFF_SECONDS * 2.0 ** min(times - 1, 16))
-    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311
+    return backoff_seconds(times, first=_FIRST_BACKOFF_SECONDS, longest=longest)
 
 
 def _clock() -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
 from ..scheduler import SETTLE_SECONDS, Endpoint, SchedulerClient, SchedulerError
 from .actions import Retire
+from .backoff import backoff_seconds
 from .report import NOTHING_SAID, Answer, IdleSince, Question, SchedulerReport, Target, Workers
 
 logger = logging.getLogger(__name__)
@@ -110,8 +110,9 @@ class Conversation:
                     if partner != self._partner:
                         break  # it is another one's silence
                     self._refuse(error)
-                    longest = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 8))
-                    await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311
+                    await asyncio.sleep(
+                        backoff_seconds(failures, first=_FIRST_BACKOFF_SECONDS, longest=_MAX_BACKOFF_SECONDS)
+                    )
                 else:
                     self.report = self.report.satisfied()
                     self._heard()

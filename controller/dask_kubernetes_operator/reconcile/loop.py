@@ -14,21 +14,18 @@ from ..scheduler import SchedulerClient
 from ..spec import Body
 from .census import cluster_row
 from .cluster import ClusterReconciler
+from .listings import Listings
 from .observed import Key, Store, key_of
 from .plan import UNLIMITED, Allocation
 
 logger = logging.getLogger(__name__)
 
-# A watch that begins anew shows every object again: one fresh listing for all of them will do.
-_DISTRUST_INTERVAL_SECONDS = 10.0
-_SPREAD_SECONDS = 3.0
-
 
 class Reconciler:
     """Brings every cluster from what is observed to what is asked for.
 
-    Whoever learns of an object calls `note`, and `changed` when it is time to act on it. No harm is done by
-    calling either in vain.
+    Whoever watches calls `watching` and `changed`; no harm is done by calling either in vain. Nothing is done about a
+    cluster before everything in its namespace was listed.
 
     Of several replicas one leads and the others rest: all of them take note of everything, but only the one that
     leads acts on it.
@@ -51,46 +48,40 @@ class Reconciler:
         self._client = client
         self._scheduler = scheduler
         self._allocation = allocation
-        self._leading = leading
-        self._complete = False
+        self._leading = False
         self._store = Store()
+        self._listings = Listings(client, self._store, self._reconcile)
         self._clusters: dict[Key, ClusterReconciler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._watched: set[str] = set()
-        self._distrusted_at = float("-inf")
-        self._doubtful = False
+        if leading:
+            self.lead()
 
-    def note(self, resource: Resource, body: Body) -> None:
-        """Take note of an object without acting on it yet."""
-        self._store.put(resource, body)
+    def watching(self, namespace: str | None) -> None:
+        """Everything in a namespace (None: in all of them) is watched from now on, or some of it anew."""
+        self._listings.watching(namespace)
+
+    def not_watching(self, namespace: str | None) -> None:
+        """It is not watched any more."""
+        self._listings.not_watching(namespace)
 
     def changed(self, resource: Resource, body: Body, *, event: str | None) -> None:
-        """Take note of a watch event (its type; None for an object that was listed) and reconcile its cluster.
-
-        Not called before all that there was at the start is noted.
-        """
-        self._complete = True
-        uid = body["metadata"]["uid"]
-        if event is None and uid in self._watched:
-            self._distrust()
+        """Take note of a watch event (its type; None for an object that was listed) and reconcile its cluster."""
         if event == "DELETED":
-            self._watched.discard(uid)
             self._store.remove(resource, body)
-        elif not self._store.gone(body):
-            self._watched.add(uid)
+        else:
             self._store.put(resource, body)
         key = key_of(resource, body)
         if key is None:
             return
-        if self._leading:
+        if self._listings.knows(key.namespace):
             self._reconcile(key)
         elif event == "DELETED" and self._store.observe(key).empty:
             self._store.forget(key)
 
     @property
     def complete(self) -> bool:
-        """Whether all that there was at the start is noted; one that has noted nothing has all there is."""
-        return self._complete or not any(True for _ in self._store)
+        """Whether it knows all that it needs to act; one that rests needs nothing."""
+        return not self._leading or self._listings.complete
 
     @property
     def leading(self) -> bool:
@@ -98,19 +89,14 @@ class Reconciler:
         return self._leading
 
     def lead(self) -> None:
-        """Begin to act: reconcile everything known. What is not known yet, `changed` will bring."""
+        """Begin to act: list everything, since another one may have acted a moment ago, and reconcile all of it."""
         self._leading = True
-        if not self._complete:
-            return
-        for key in self._store:
-            cluster = self._reconcile(key)
-            if self._doubtful:
-                cluster.relist(within_seconds=_SPREAD_SECONDS)
-        self._doubtful = False
+        self._listings.start()
 
     async def rest(self) -> None:
         """Stop acting, whatever is half done, but go on taking note; `lead` begins anew."""
         self._leading = False
+        await self._listings.stop()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -132,16 +118,13 @@ class Reconciler:
                 if row is not None:
                     yield row
 
-    def _reconcile(self, key: Key) -> ClusterReconciler:
+    def _reconcile(self, key: Key) -> None:
         if key not in self._clusters:
             self._clusters[key] = ClusterReconciler(
                 key, self._client, self._scheduler, self._store, allocation=self._allocation
             )
             self._tasks[key] = asyncio.create_task(self._keep(self._clusters[key]), name=_name(key))
-        cluster = self._clusters[key]
-        passes.due(_name(key))
-        cluster.wake()
-        return cluster
+        self._clusters[key].wake()
 
     async def _keep(self, cluster: ClusterReconciler) -> None:
         key = cluster.key
@@ -159,17 +142,6 @@ class Reconciler:
         self._clusters.pop(key, None)
         self._tasks.pop(key, None)
         passes.forget(_name(key))
-
-    def _distrust(self) -> None:
-        """List all objects afresh: a watch began anew, and what was deleted meanwhile it will never tell."""
-        now = asyncio.get_running_loop().time()
-        if now - self._distrusted_at < _DISTRUST_INTERVAL_SECONDS:
-            return
-        self._distrusted_at = now
-        self._watched.clear()
-        self._doubtful = not self._leading
-        for cluster in self._clusters.values():
-            cluster.relist(within_seconds=_SPREAD_SECONDS)
 
 
 def _name(key: Key) -> str:

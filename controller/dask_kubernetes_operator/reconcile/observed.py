@@ -7,7 +7,7 @@ write sees it. What is older than what is known is ignored, be that an object or
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -213,7 +213,7 @@ class Store:
             return None
         items = self._buckets.setdefault(key, _Bucket()).of(resource)
         known = items.get(body["metadata"]["uid"])
-        # Before the body is read: each object comes twice, through its index and through its event.
+        # Before the body is read: what a list shows is rarely news.
         if known is not None and known.version >= _version(body):
             return None
         item = _item(resource, body)
@@ -248,6 +248,27 @@ class Store:
             del items[uid]
         for body in bodies:
             self.put(resource, body)
+
+    def sweep(self, resource: Resource, namespace: str | None, present: Collection[str], *, version: int) -> set[Key]:
+        """Take note of a whole list: what is older than it and not in it is gone.
+
+        Args:
+            resource: what was listed.
+            namespace: where; None for everywhere.
+            present: the uids in the list.
+            version: the resource version at which it was made.
+
+        Returns:
+            Whose the objects were that are gone.
+        """
+        bereft: set[Key] = set()
+        for key, bucket in self._buckets.items():
+            if namespace in (None, key.namespace):
+                items = bucket.of(resource)
+                for uid in [uid for uid, item in items.items() if uid not in present and item.version <= version]:
+                    del items[uid]
+                    bereft.add(key)
+        return bereft
 
     def knows(self, key: Key, resource: Resource, uid: str) -> bool:
         """Whether there is, as far as is known, an object with this uid."""
@@ -323,7 +344,9 @@ def _item(resource: Resource, body: Body) -> Item:
     meta = body["metadata"]
     version = _version(body)
     if resource in CUSTOM_RESOURCES:
-        return CustomResource(name=meta["name"], uid=meta["uid"], version=version, body=body)
+        # Who wrote which field nobody asks of them, and it takes as much memory as all the rest.
+        kept = {**body, "metadata": {key: value for key, value in meta.items() if key != "managedFields"}}
+        return CustomResource(name=meta["name"], uid=meta["uid"], version=version, body=kept)
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     common: dict[str, Any] = {
         "name": meta["name"],

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from dask_kubernetes_operator.kube import REQUEST_TIMEOUT_SECONDS, ApiError
-from dask_kubernetes_operator.reconcile import cluster as cluster_module
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_JOBS, DEPLOYMENTS, PODS, Resource
+from dask_kubernetes_operator.reconcile import listings
+from dask_kubernetes_operator.resources import DEPLOYMENTS, PODS, Resource
 from dask_kubernetes_operator.scheduler import Endpoint, SchedulerError, Worker
 
 from .dask_world import DaskWorld
@@ -80,7 +80,7 @@ class TroubledClient(FakeClient):
     async def list(
         self,
         resource: Resource,
-        namespace: str,
+        namespace: str | None,
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
@@ -138,12 +138,10 @@ class TroubledOperator(Operator):
 
     def start(self, *, seen: World | None = None) -> None:
         """Start with what there is, or what there was once."""
-        present = list((seen or self.world).watched())
-        for resource, body in present:
-            self.reconciler.note(resource, body)
-        for resource, body in present:
+        for resource, body in (seen or self.world).watched():
             self.reconciler.changed(resource, body, event=None)
         self.world.listeners.append(self._deliver)
+        self.reconciler.watching(None)
 
     def _deliver(self, resource: Resource, event: str, body: Object) -> None:
         self._stage.fault.event(self._stage, self, resource, event, body)
@@ -153,6 +151,7 @@ class TroubledOperator(Operator):
         for kind, body in self.world.watched():
             if kind == resource:
                 self.reconciler.changed(kind, body, event=None)
+        self.reconciler.watching(None)
 
 
 class Stage:
@@ -478,16 +477,12 @@ class Dropped(AtEvent):
         super().__init__(number)
         self._anew = watch_begins_anew
 
-    def _spoil(self, operator: TroubledOperator, resource: Resource, event: str, _body: Object) -> None:
-        # A cluster of which nothing is known is not listed either.
-        unknown = event == "ADDED" and resource in (DASK_CLUSTERS, DASK_JOBS)
-        # A list of nothing tells nothing.
-        last = event == "DELETED" and not any(kind == resource for kind, _ in operator.world.watched())
-        if (self._anew or unknown) and not last:
+    def _spoil(self, operator: TroubledOperator, resource: Resource, _event: str, _body: Object) -> None:
+        if self._anew:
             asyncio.get_running_loop().call_later(_WATCH_ANEW_SECONDS, operator.watch_anew, resource)
             self._over_after(_WATCH_ANEW_SECONDS)
         else:
-            self._over_after(cluster_module._RELIST_SECONDS * 1.2)
+            self._over_after(listings.RELIST_SECONDS * 1.2)
 
 
 class Duplicated(AtEvent):

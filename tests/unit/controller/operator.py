@@ -48,12 +48,10 @@ class Operator:
 
     def start(self) -> None:
         """Show all there is, then follow the changes."""
-        present = list(self.world.watched())
-        for resource, body in present:
-            self.reconciler.note(resource, body)
-        for resource, body in present:
+        for resource, body in self.world.watched():
             self.reconciler.changed(resource, body, event=None)
         self.world.listeners.append(self._deliver)
+        self.reconciler.watching(None)
 
     async def stop(self) -> None:
         """End it, as kopf does: first the watches, then the work."""

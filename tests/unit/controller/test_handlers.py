@@ -85,9 +85,6 @@ class Noted:
         self.watches = Watches()
         self.problems: list[str] = []
 
-    def note(self, resource: Resource, body: Any) -> None:
-        self.told.append(("note", resource, body))
-
     def changed(self, resource: Resource, body: Any, *, event: str | None) -> None:
         self.told.append(("changed", resource, body, event))
 
@@ -103,8 +100,8 @@ def test_every_kind_has_a_test_object() -> None:
 
 
 @pytest.mark.parametrize("resource", WATCHED, ids=lambda resource: resource.kind)
-def test_every_kind_is_indexed_and_watched(registry: kopf.OperatorRegistry, resource: Resource) -> None:
-    assert registry._indexing.has_handlers(resource=in_kopf(resource))
+def test_every_kind_is_watched_and_none_is_indexed(registry: kopf.OperatorRegistry, resource: Resource) -> None:
+    assert not registry._indexing.has_handlers(resource=in_kopf(resource))
     assert registry._watching.has_handlers(resource=in_kopf(resource))
 
 
@@ -119,14 +116,6 @@ def test_nothing_needs_a_finalizer_or_a_note_on_the_object(
 def test_no_other_kind_is_watched(registry: kopf.OperatorRegistry) -> None:
     metrics = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics")
     assert not registry._watching.has_handlers(resource=in_kopf(metrics))
-
-
-@pytest.mark.parametrize("resource", WATCHED, ids=lambda resource: resource.kind)
-async def test_indexed_object_is_noted(resource: Resource) -> None:
-    memo = kopf.Memo(controller=Noted())
-    result = await called.note(body=kopf.Body(cast(Any, BODIES[resource])), resource=in_kopf(resource), memo=memo)
-    assert result is None, "what an index returns, kopf keeps"
-    assert memo.controller.told == [("note", resource, BODIES[resource])]
 
 
 @pytest.mark.parametrize("event", [None, "ADDED", "MODIFIED", "DELETED"])

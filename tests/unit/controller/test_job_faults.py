@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import secrets
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_JOBS, PODS
 
 from . import faults
@@ -216,9 +218,34 @@ def test_runner_that_is_not_seen_yet_is_looked_for_before_it_is_counted_as_lost(
         for resource, body in world.watched():
             if resource != PODS:
                 operator.reconciler.changed(resource, body, event="ADDED")
+        operator.reconciler.watching(None)
         await asyncio.sleep(5)
         await asyncio.wait_for(operator.reconciler.stop(), timeout=60)
 
     simulate(lambda: play(world, clock, story))
     status = world.get(DASK_JOBS, NAME)["status"]
     assert (status["jobStatus"], status["active"], status["failed"]) == ("Running", 1, 0)
+
+
+def test_worker_is_not_named_after_a_runner_whose_creation_was_not_answered(clock: Clock) -> None:
+    world = World()
+    endless()(world)
+
+    async def story() -> None:
+        operator = Operator(world)
+
+        def fault(_number: int, request: str, act: Callable[[], Object]) -> Object:
+            if request == f"POST pods/{RUNNER}" and operator.client.requests.count(request) == 1:
+                act()
+                raise ApiError(0, "NoAnswer", "timed out")
+            return act()
+
+        operator.client.fault = fault
+        operator.start()
+        await asyncio.sleep(60)
+        await operator.stop()
+
+    simulate(lambda: play(world, clock, story))
+    workers = [pod["metadata"]["name"] for pod in world.live_pods()]
+    assert workers
+    assert all(re.fullmatch(rf"{NAME}-default-worker-[0-9a-f]{{10}}", name) for name in workers), workers

@@ -602,3 +602,32 @@ async def test_pass_is_not_stuck_as_long_as_a_request_is_under_way(server: Serve
         await request
         assert passes.stuck(limit_seconds=-1) == ["default/simple"]
     assert passes.stuck(limit_seconds=-1) == []
+
+
+# Lists in pieces ---------------------------------------------------------------------------------------------------
+
+
+async def test_pages_are_read_to_the_end(server: Server, client: Client) -> None:
+    asked: list[dict[str, str]] = []
+
+    async def answer(request: Request) -> web.StreamResponse:
+        asked.append({"path": request.path, **request.query})
+        page = int(request.query.get("continue", "0"))
+        meta = {"resourceVersion": "7", **({"continue": str(page + 1)} if page < 2 else {})}
+        return web.json_response({"metadata": meta, "items": [{"metadata": {"uid": f"u{page}"}}]})
+
+    server.answer = answer
+    pages = [page async for page in client.pages(PODS, None, label_selector="a")]
+    assert pages == [([{"metadata": {"uid": f"u{number}"}}], 7) for number in range(3)]
+    assert [query.get("continue") for query in asked] == [None, "1", "2"]
+    assert {(query["path"], query["labelSelector"], query["limit"]) for query in asked} == {
+        ("/api/v1/pods", "a", "500")
+    }
+    assert [page async for page in client.pages(PODS, "here")]
+    assert asked[-1]["path"] == "/api/v1/namespaces/here/pods"
+
+
+async def test_page_without_a_version_is_no_answer(server: Server, client: Client) -> None:
+    server.answers(200, {"items": []})
+    with pytest.raises(ApiError, match="list of pods has no version"):
+        _ = [page async for page in client.pages(PODS, None)]

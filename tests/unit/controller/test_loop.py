@@ -16,8 +16,9 @@ from dask_kubernetes_operator.resources import DASK_CLUSTERS, DEPLOYMENTS, PODS
 from .dask_world import DaskWorld
 from .objects import Object, cluster
 from .operator import Clock, Operator, play
+from .stories import RELISTED_SECONDS
 from .virtual_time import simulate
-from .world import FakeClient, World
+from .world import WATCHED, FakeClient, World
 
 pytestmark = pytest.mark.unit
 
@@ -101,29 +102,89 @@ def test_nothing_is_done_before_all_is_known(clock: Clock) -> None:
         await first.stop()
 
         second = Operator(world, seed=2, dask=dask, leading=False)
-        present = list(world.watched())
-        for resource, body in present:
+        for resource, body in world.watched():
             if resource != PODS:
-                second.reconciler.note(resource, body)
-        assert not second.reconciler.complete
+                second.reconciler.changed(resource, body, event=None)
         second.reconciler.lead()
         await asyncio.sleep(30)
-        assert second.client.requests == []
-        for resource, body in present:
-            second.reconciler.note(resource, body)
-        for resource, body in present:
-            second.reconciler.changed(resource, body, event=None)
-        assert second.reconciler.complete
+        assert second.client.requests == [], "no watch has begun"
+        second.reconciler.watching(None)
+        assert not second.reconciler.complete
         await asyncio.sleep(30)
+        assert second.reconciler.complete
         assert [request for request in writes(second.client) if "pods/" in request] == []
         await second.reconciler.stop()
 
     simulate(lambda: play(world, clock, story))
 
 
-def test_one_that_has_nothing_to_note_knows_all(clock: Clock) -> None:
+def test_each_namespace_is_acted_on_when_all_in_it_is_known(clock: Clock) -> None:
+    world = World()
+    for namespace in ("known", "unknown"):
+        world.put(DASK_CLUSTERS, scaled(cluster(uid=f"uid-{namespace}", meta={"namespace": namespace}), 2))
+
     async def story() -> None:
-        assert Operator(World(), leading=False).reconciler.complete
+        operator = Operator(world)
+        world.listeners.append(operator._deliver)
+        operator.reconciler.watching("known")
+        for _, body in list(world.watched()):
+            operator.reconciler.changed(DASK_CLUSTERS, body, event="ADDED")
+        await asyncio.sleep(30)
+        assert {pod["metadata"]["namespace"] for pod in world.live_pods()} == {"known"}
+        operator.reconciler.watching("unknown")
+        assert not operator.reconciler.complete
+        await asyncio.sleep(30)
+        assert operator.reconciler.complete
+        assert {pod["metadata"]["namespace"] for pod in world.live_pods()} == {"known", "unknown"}
+        await operator.stop()
+
+    simulate(lambda: play(world, clock, story))
+
+
+def test_namespace_that_is_not_watched_any_more_is_not_listed_any_more(clock: Clock) -> None:
+    world = World()
+
+    async def story() -> None:
+        operator = Operator(world)
+        for namespace in ("left", "kept"):
+            operator.reconciler.watching(namespace)
+        await asyncio.sleep(5)
+        operator.reconciler.not_watching("left")
+        operator.client.requests.clear()
+        await asyncio.sleep(RELISTED_SECONDS)
+        assert len(operator.client.requests) == len(WATCHED), "those of one namespace"
+        await operator.reconciler.stop()
+
+    simulate(lambda: play(world, clock, story))
+
+
+def test_lists_that_fail_are_tried_again_and_nothing_is_done_meanwhile(clock: Clock) -> None:
+    world = World()
+    world.put(DASK_CLUSTERS, scaled(cluster(), 2))
+
+    async def story() -> None:
+        operator = Operator(world)
+        operator.client.away = True
+        operator.start()
+        await asyncio.sleep(60)
+        assert not operator.reconciler.complete
+        operator.client.away = False
+        await asyncio.sleep(30)
+        assert operator.reconciler.complete
+        assert len(world.live_pods()) == 2
+        await operator.stop()
+
+    simulate(lambda: play(world, clock, story))
+
+
+def test_standby_needs_to_list_nothing(clock: Clock) -> None:
+    async def story() -> None:
+        standby = Operator(World(), leading=False)
+        standby.start()
+        await asyncio.sleep(60)
+        assert standby.reconciler.complete
+        assert standby.client.requests == []
+        await standby.stop()
 
     simulate(lambda: play(World(), clock, story))
 
@@ -225,6 +286,7 @@ def test_what_was_deleted_unseen_while_resting_is_looked_up_on_taking_over(clock
         world.drop(PODS, world.live_pods()[0]["metadata"]["name"])
         for resource, body in list(world.watched()):
             second.reconciler.changed(resource, body, event=None)  # its watch begins anew
+        second.reconciler.watching(None)
         second.reconciler.lead()
         await asyncio.sleep(TAKEN_OVER_SECONDS)
         assert len(world.live_pods()) == 4

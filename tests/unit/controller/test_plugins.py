@@ -155,7 +155,7 @@ def test_handlers_of_a_broken_plugin_are_left_out_too(loaded: tuple[dict[str, An
 
 def test_own_handlers_are_there_once_whatever_the_plugins_do(loaded: tuple[dict[str, Any], str]) -> None:
     found, _ = loaded
-    for handler in ("start", "stop", "login", "note-daskclusters", "changed-pods"):
+    for handler in ("start", "stop", "login", "changed-daskclusters", "changed-pods"):
         assert found["handlers"].count(handler) == 1
 
 

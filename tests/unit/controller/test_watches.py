@@ -233,3 +233,54 @@ async def test_other_requests_are_no_watches(serve: Start, watches: Watches, pat
     await kopf.list_only(path)
     assert watches._streams == {}
     await kopf.close()
+
+
+async def test_scope_is_told_when_all_its_kinds_are_watched_and_when_one_begins_anew(serve: Start) -> None:
+    began: list[str | None] = []
+    ended: list[str | None] = []
+    watches = Watches([PODS, DASK_CLUSTERS], began=began.append, ended=ended.append)
+    kopf = Kopf(await serve(hold_watches), watches)
+    pods, task = kopf.watch("/api/v1/namespaces/a/pods")
+    await pods.wait()
+    assert began == [], "one of two"
+    clusters, _ = kopf.watch("/apis/kubernetes.dask.org/v1/namespaces/a/daskclusters")
+    await clusters.wait()
+    assert began == ["a"]
+    everywhere, _ = kopf.watch(PODS_PATH)
+    await everywhere.wait()
+    assert began == ["a"], "another scope"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert ended == ["a"]
+    anew, _ = kopf.watch("/api/v1/namespaces/a/pods")
+    await anew.wait()
+    assert began == ["a", "a"]
+    await kopf.close()
+
+
+async def test_watch_that_is_only_renewed_begins_nothing_anew_and_one_that_was_listed_does(serve: Start) -> None:
+    began: list[str | None] = []
+    watches = Watches([PODS], began=began.append)
+    rounds = asyncio.Queue[None]()
+
+    async def end_watches(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"items": []})
+
+    kopf = Kopf(await serve(end_watches), watches)
+
+    async def follow(*queries: str) -> None:
+        for query in queries:
+            async with kopf._session.get(kopf._url + PODS_PATH + query) as response:
+                await response.read()
+            rounds.put_nowait(None)
+        await asyncio.Event().wait()
+
+    queries = ("?limit=500", "?watch=true", "?watch=true", "?limit=500", "?watch=true")
+    kopf.tasks.append(asyncio.create_task(follow(*queries)))
+    told = []
+    for _ in queries:
+        await rounds.get()
+        told.append(len(began))
+    assert told == [0, 1, 1, 1, 2]
+    assert began == [None, None]
+    await kopf.close()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from dask_kubernetes_operator.kube import ApiError, Client, Operations
+from dask_kubernetes_operator.kube import ApiError, Client, Operations, Page
 from dask_kubernetes_operator.reconcile.conditions import timestamp
 from dask_kubernetes_operator.reconcile.observed import Store
 from dask_kubernetes_operator.resources import (
@@ -33,6 +33,8 @@ from .objects import NOW, Object
 CUSTOM = (DASK_JOBS, DASK_CLUSTERS, DASK_WORKER_GROUPS, DASK_AUTOSCALERS)
 WATCHED = (*CUSTOM, DEPLOYMENTS, SERVICES, PODS)
 
+# So that lists come in several.
+_PAGE = 20
 _WITH_STATUS = (*CUSTOM, DEPLOYMENTS, PODS)
 _WITH_GENERATION = (*CUSTOM, DEPLOYMENTS)
 # What the operator asks its watches to be filtered by.
@@ -89,13 +91,14 @@ class World:
         return self._version
 
     def list(
-        self, resource: Resource, namespace: str, labels: str | None, fields: str | None
+        self, resource: Resource, namespace: str | None, labels: str | None, fields: str | None
     ) -> tuple[list[Object], int]:
         """What a list request answers."""
         found = [
             _copy(body)
             for (kind, where, name), body in self._objects.items()
-            if (kind, where) == (resource, namespace)
+            if kind == resource
+            and namespace in (None, where)
             and _selects(labels, body)
             and fields in (None, f"metadata.name={name}", f"spec.cluster={(body.get('spec') or {}).get('cluster')}")
         ]
@@ -364,7 +367,7 @@ class FakeClient(Client):
     async def list(
         self,
         resource: Resource,
-        namespace: str,
+        namespace: str | None,
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
@@ -374,6 +377,14 @@ class FakeClient(Client):
         answer = self.world.list(resource, namespace, label_selector, field_selector)
         await self._travel()
         return answer
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, label_selector: str | None = None
+    ) -> AsyncIterator[Page]:
+        bodies, version = await self.list(resource, namespace, label_selector=label_selector)
+        for first in range(0, len(bodies) or 1, _PAGE):
+            yield bodies[first : first + _PAGE], version
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Nothing is open."""
