@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dask_kubernetes.operator import make_cluster_spec, make_worker_spec
 from tests.bench import operators
-from tests.bench.api import DASK, PODS, Api, Object, connected, following, is_running, is_there
+from tests.bench.api import DASK, PATIENCE_SECONDS, PODS, Api, Object, connected, following, is_running, is_there
 from tests.bench.audit import AuditLog
 from tests.bench.control_plane import ControlPlane, control_plane
 from tests.bench.operators import Operator, Running
@@ -20,6 +20,9 @@ from tests.bench.schedulers import schedulers
 
 # The scheduler may place 100 Pods at once and 50 a second after that; both arms begin with all of the 100.
 SETTLE_SECONDS = 3.0
+
+# An operator that has asked for nothing for so long has nothing left to do.
+CALM_SECONDS = 20.0
 
 FOLDER = operators.BUILD / "arms"
 IMAGE = "dask"
@@ -103,6 +106,19 @@ async def scale(arm: Arm, cluster: str, *, workers: int) -> None:
 async def settle() -> None:
     """Wait until whatever came before is over."""
     await asyncio.sleep(SETTLE_SECONDS)
+
+
+async def calm(arm: Arm, running: Running) -> None:
+    """Wait until an operator has nothing left to do.
+
+    kube-controller-manager takes minutes to write down that a thousand Deployments are available, and each is news.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            mark = arm.audit.mark()
+            await asyncio.sleep(CALM_SECONDS)
+            if not any(r.user == running.user and r.resource != "leases" for r in arm.audit.since(mark)):
+                return
 
 
 def dask_cluster(name: str, *, workers: int) -> Object:

@@ -12,8 +12,6 @@ from tests.bench.results import Results
 from tests.bench.thousand import IDLE_SECONDS_PER_ROUND
 
 CLUSTERS = 10
-# The first targets, and the statuses that follow.
-_AFTERMATH_SECONDS = 30.0
 
 
 async def measure(kubernetes: str, ours: Operator, rounds: int, results: Results) -> None:
@@ -23,7 +21,7 @@ async def measure(kubernetes: str, ours: Operator, rounds: int, results: Results
         for name in names:
             await arms.start_cluster(arm, name, workers=1)
             await arm.api.create(f"{DASK}/daskautoscalers", _autoscaler(name))
-        await asyncio.sleep(_AFTERMATH_SECONDS)
+        await arms.calm(arm, running)
         for name in names:
             autoscaler = await arm.api.get(f"{DASK}/daskautoscalers/{name}")
             if "desiredReplicas" not in autoscaler.get("status", {}):

@@ -35,7 +35,7 @@ async def measure(kubernetes: str, ours: Operator, results: Results) -> None:
     for measure, neighbour in (("neighbours/longest wait alone", False), ("neighbours/longest wait", True)):
         async with arms.with_operator(kubernetes, ours, [NEIGHBOUR, *names]) as (arm, running):
             await _create(arm, [NEIGHBOUR, *names])
-            await arms.settle()
+            await arms.calm(arm, running)
             waits = await _waits(arm, running, names, neighbour=neighbour)
         results.add(measure, max(waits), "s")
 

@@ -25,8 +25,6 @@ CHANGED_CLUSTERS = 50
 
 # Five rounds are as long as the operator lets pass at most before it lists everything anew.
 IDLE_SECONDS_PER_ROUND = 120.0
-# Status updates and first looks at the schedulers are over by then.
-_AFTERMATH_SECONDS = 30.0
 _CONCURRENCY = 10
 _EVERYTHING = "dask.org/cluster-name"
 
@@ -43,7 +41,7 @@ async def measure(kubernetes: str, ours: Operator, rounds: int, results: Results
             started = time.perf_counter()
             await _create(arm, names)
             results.add("thousand/all running", time.perf_counter() - started, "s")
-            await asyncio.sleep(_AFTERMATH_SECONDS)
+            await arms.calm(arm, running)
             # In one piece, because what comes every few minutes belongs to it.
             for _ in range(rounds):
                 await _idle(arm, running, results)
@@ -92,7 +90,7 @@ async def _restart(
     with operators.running(ours, arm.plane, environment) as running:
         async with following(arm.api, PODS, _EVERYTHING, is_running) as pods:
             await pods.reaches(expected_pods)
-        await asyncio.sleep(_AFTERMATH_SECONDS)
+        await arms.calm(arm, running)
         results.add("thousand/memory after a restart", running.resident_mb(), "MB")
     writes = list(_writes(arm, mark, running))
     caught_up_at = max(request.received_at for request in writes if request.resource == "pods")
