@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import secrets
@@ -18,6 +19,8 @@ from dask_kubernetes_operator.resources import (
     DASK_CLUSTERS,
     DASK_JOBS,
     DASK_WORKER_GROUPS,
+    PODS,
+    SERVICES,
     Resource,
 )
 from dask_kubernetes_operator.scheduler import Worker
@@ -73,7 +76,8 @@ def extra_group(replicas: int) -> Object:
 
 def everybody_holds_something(stage: Stage) -> None:
     for number, pod in enumerate(stage.world.live_pods()):
-        stage.dask.place(f"result-{number}", pod["metadata"]["name"])
+        if pod["status"]["phase"] == "Running":
+            stage.dask.place(f"result-{number}", pod["metadata"]["name"])
 
 
 async def create(stage: Stage) -> None:
@@ -93,6 +97,12 @@ async def scale_up(stage: Stage) -> None:
 
 
 async def scale_down(stage: Stage) -> None:
+    scale(DASK_WORKER_GROUPS, "simple-default", 1)(stage)
+
+
+async def scale_up_and_down(stage: Stage) -> None:
+    scale(DASK_WORKER_GROUPS, "simple-default", 4)(stage)
+    await asyncio.sleep(0.8)  # some have just started, others not
     scale(DASK_WORKER_GROUPS, "simple-default", 1)(stage)
 
 
@@ -136,6 +146,11 @@ async def delete_and_create(stage: Stage) -> None:
 async def create_group_first(stage: Stage) -> None:
     stage.world.create(DASK_WORKER_GROUPS, "default", fresh(extra_group(2)))
     running(2)(stage.world)
+
+
+async def lose_something(stage: Stage) -> None:
+    stage.world.drop(PODS, stage.world.live_pods()[0]["metadata"]["name"])
+    stage.world.delete(SERVICES, "default", "simple-scheduler")
 
 
 async def remove_group(stage: Stage) -> None:
@@ -196,6 +211,9 @@ SCENARIOS = {
     "create": Scenario(nothing, create, workers={"simple-default": (0, 3)}),
     "scale up": Scenario(running(2), scale_up, workers={"simple-default": (2, 4)}),
     "scale down": Scenario(running(4), scale_down, workers={"simple-default": (1, 4)}),
+    "scale up and down": Scenario(
+        running(2), scale_up_and_down, workers={"simple-default": (1, 4)}, counted=("DaskCluster simple",)
+    ),
     "scale to zero": Scenario(running(3), scale_to_zero, workers={"simple-default": (0, 3)}),
     # Of four there may be one more and one fewer.
     "update": Scenario(running(4), update, workers={"simple-default": (3, 5)}),
@@ -213,6 +231,7 @@ SCENARIOS = {
     "remove group": Scenario(
         with_extra_group, remove_group, workers={"simple-default": (2, 2), "simple-extra": (0, 3)}
     ),
+    "repair": Scenario(running(2), lose_something, workers={"simple-default": (1, 2)}),
     "job": Scenario(nothing, run_job, workers={"simple-job-default": (0, 2)}, counted=JOB),
     "delete job": Scenario(a_running_job, delete_job, workers={"simple-job-default": (0, 2)}),
     "delete and create job": Scenario(
@@ -273,6 +292,7 @@ ALIVE = {
     "create": {"simple-default": 3},
     "scale up": {"simple-default": 4},
     "scale down": {"simple-default": 1},
+    "scale up and down": {"simple-default": 1},
     "scale to zero": {},
     "update": {"simple-default": 4},
     "suspend": {},
@@ -282,6 +302,7 @@ ALIVE = {
     "delete and create": {"simple-default": 2},
     "create group first": {"simple-default": 2, "simple-extra": 2},
     "remove group": {"simple-default": 2},
+    "repair": {"simple-default": 2},
     "job": {},
     "delete job": {},
     "delete and create job": {},
@@ -380,7 +401,7 @@ EVENT_FAULTS: dict[str, Callable[[int], Fault]] = {
 
 
 @pytest.mark.parametrize("fault", EVENT_FAULTS)
-@pytest.mark.parametrize("name", MAIN)
+@pytest.mark.parametrize("name", [*MAIN, "scale up and down", "repair"])
 def test_event_that_does_not_come_as_it_should_is_got_over(clock: Clock, name: str, fault: str) -> None:
     at_each(name, clock, EVENT_FAULTS[fault])
 

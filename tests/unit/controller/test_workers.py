@@ -367,6 +367,11 @@ def test_worker_that_has_retired_and_is_gone_is_deleted() -> None:
     assert result.retirements == ()
 
 
+def test_worker_that_was_marked_by_a_clock_that_is_ahead_is_deleted_when_it_has_retired() -> None:
+    marked_tomorrow = worker("going", GROUP, draining_since=NOW + timedelta(days=1), ip="10.0.0.9")
+    assert summary(drained(going=marked_tomorrow, retired=["uid-going"]).actions) == ["delete Pod going"]
+
+
 def test_worker_that_has_retired_and_come_back_is_retired_again() -> None:
     result = drained("going", retired=["uid-going"])
     assert result.actions == ()
