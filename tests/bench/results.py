@@ -36,6 +36,7 @@ GOALS = (
     Goal("start/creation p50/ours", 100),
     Goal("neighbours/longest wait", 2),
     Goal("thousand/memory", 200),
+    Goal("thousand/memory after a restart", 200),
     Goal("thousand/idle CPU", 2, of=mean),
     Goal("thousand/caught up", 30),
     Goal("thousand/writes for nothing", 0, of=max),
