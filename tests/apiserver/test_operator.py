@@ -99,6 +99,30 @@ def test_rights_in_one_namespace_are_all_it_needs(server: ApiServer, namespace: 
     server.request("DELETE", resource_path(others, named=True))
 
 
+def test_finalizers_of_the_public_operator_are_taken_away(
+    server: ApiServer, namespace: str, tmp_path: pathlib.Path
+) -> None:
+    install_rights(server, namespace)
+    marked = {"finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]}
+    created = create_cluster(server, namespace, **marked)
+    autoscaler = {
+        "apiVersion": created["apiVersion"],
+        "kind": "DaskAutoscaler",
+        "metadata": {"name": "on-its-way-out", **marked},
+        "spec": {"cluster": "simple", "minimum": 1, "maximum": 2},
+    }
+    assert server.request("POST", resource_path(autoscaler, namespace), autoscaler).status == 201
+    server.request("DELETE", resource_path(autoscaler, namespace, named=True))
+    kubeconfig = kubeconfig_of(server, namespace, NAME, tmp_path)
+    with operator(kubeconfig, tmp_path / "log", f"--namespace={namespace}", environ=leases(namespace)) as one:
+        wait_for(server, namespace, "daskautoscaler/on-its-way-out", "delete")
+        wait_for(server, namespace, "daskcluster/simple", "jsonpath={.status.phase}=Running")
+        assert (
+            "finalizers" not in server.request("GET", resource_path(created, namespace, named=True)).body["metadata"]
+        )
+        assert "orbidden" not in one.tail()
+
+
 def test_replica_that_was_killed_is_replaced(server: ApiServer, namespace: str, tmp_path: pathlib.Path) -> None:
     def replica(name: str) -> AbstractContextManager[OperatorProcess]:
         environ = {**leases(namespace, name), "DASK_OPERATOR_LEASE_SECONDS": "3"}

@@ -148,6 +148,8 @@ class Listings:
             logger.warning("cannot list the objects of %s: %s", about, error, exc_info=None if expected else error)
             return
         state.failures = 0
+        if self._states.get(scope) is not state:
+            return  # nobody watches there any more
         if not state.known:
             state.known = True
             news.update(key for key in self._store if scope in (None, key.namespace))

@@ -158,6 +158,24 @@ def test_namespace_that_is_not_watched_any_more_is_not_listed_any_more(clock: Cl
     simulate(lambda: play(world, clock, story))
 
 
+def test_namespace_that_is_given_up_while_it_is_listed_is_left_alone(clock: Clock) -> None:
+    world = World()
+    world.put(DASK_CLUSTERS, scaled(cluster(), 2))
+
+    async def story() -> None:
+        operator = Operator(world)
+        operator.reconciler.watching("default")
+        await asyncio.sleep(0.02)
+        assert operator.client.requests
+        assert not operator.reconciler.complete
+        operator.reconciler.not_watching("default")
+        await asyncio.sleep(60)
+        assert writes(operator.client) == []
+        await operator.reconciler.stop()
+
+    simulate(lambda: play(world, clock, story))
+
+
 def test_lists_that_fail_are_tried_again_and_nothing_is_done_meanwhile(clock: Clock) -> None:
     world = World()
     world.put(DASK_CLUSTERS, scaled(cluster(), 2))

@@ -17,6 +17,7 @@ from .doomed import alive_uids, remove_doomed
 from .draft import UNLIMITED, Allocation, Draft, Plan
 from .groups import adopt, ensure_default_group
 from .job import misses_runner, plan_job
+from .legacy import release
 from .rest import decide_rest
 from .scheduler import ensure_scheduler
 from .workers import WorkerPlanner
@@ -47,6 +48,7 @@ def plan(
     alive = alive_uids(observed)
     remove_doomed(draft, observed, alive)
     bereaved = bool(draft.actions) or misses_runner(observed)
+    release(draft, observed)
     runner_placed = plan_job(draft, observed, alive)
     resource = observed.cluster
     if resource is not None and not resource.terminating and resource.uid in alive:
