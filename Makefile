@@ -33,7 +33,7 @@ test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) scripts.prepare
 	@$(RUN) pytest -n auto -m "not e2e and not bench"
 	@$(RUN) pytest -m e2e --keep-cluster
-	@$(RUN) pytest -m e2e --single-namespace $(addprefix tests/e2e/,test_cluster.py test_job.py test_autoscaler.py)
+	@$(RUN) pytest -m e2e --single-namespace --ignore=tests/e2e/test_install.py
 
 .PHONY: cluster
 cluster: ## Bring up the local cluster; prints the path of its kubeconfig
