@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from scripts import schemata
-from scripts.render import crds, reference, schemas
+from scripts.render import crds, reference, schemas, values
 from scripts.render.outputs import Rendered, stale, write
 from scripts.tree import TreeError
 
@@ -20,6 +20,7 @@ Render = Callable[[pathlib.Path, str], Rendered]
 VERBS: dict[str, tuple[str, Render]] = {
     "crds": ("the CRDs of the chart and of kustomize, from crds-src/", crds.render),
     "reference": ("docs/reference/custom-resources.md, from crds-src/", reference.render),
+    "values": ("values.schema.json and the values in the README of the chart, from values.yaml", values.render),
     "schemas": ("JSON schemas for editors and kubeconform, from crds-src/", schemas.render),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -10,7 +11,8 @@ from pytest_kind import KindCluster
 
 from ci import tools
 from scripts import images
-from tests.platform import eventually
+from tests.conftest import RELEASE
+from tests.platform import OPERATOR_NAMESPACE, Object, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -54,3 +56,33 @@ def test_helm_4_installs_it_into_one_namespace_under_a_user_id_of_the_platforms(
         subprocess.run([helm, "uninstall", *place, "--wait"], env=environment, check=True)
     finally:
         kind_cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+
+
+@pytest.mark.usefixtures("operator")
+def test_what_is_installed_is_what_is_rendered_and_an_upgrade_to_the_same_changes_nothing(
+    kind_cluster: KindCluster, built: images.Built
+) -> None:
+    helm = str(tools.ensure(["helm"])["helm"])
+    environment = {**os.environ, "KUBECONFIG": str(kind_cluster.kubeconfig_path)}
+    release = [RELEASE, "--namespace", OPERATOR_NAMESPACE]
+    manifest = subprocess.run(
+        [helm, "get", "manifest", *release], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+    def versions() -> dict[tuple[str, str], str]:
+        """Of each object what changes when somebody edits it."""
+        found = json.loads(kind_cluster.kubectl("get", "-f", "-", "-o", "json", input=manifest))
+        return {(one["kind"], one["metadata"]["name"]): _edit(one) for one in found["items"]}
+
+    assert kind_cluster.kubectl("diff", "-f", "-", input=manifest) == ""
+    before = versions()
+    assert ("Deployment", f"{RELEASE}-dask-kubernetes-operator") in before
+    upgrade = [helm, "upgrade", *release, str(built.chart), "--reuse-values", "--wait", "--timeout=120s"]
+    subprocess.run(upgrade, env=environment, check=True)
+    assert versions() == before
+
+
+def _edit(obj: Object) -> str:
+    """Which edit of an object it is; statuses come and go."""
+    meta = obj["metadata"]
+    return str(meta.get("generation") or meta["resourceVersion"])

@@ -57,3 +57,58 @@ What only a ClusterRole can give, for kopfArgs that name namespaces by a pattern
   resources: ["customresourcedefinitions"]
   verbs: ["list", "watch"]
 {{- end -}}
+
+{{/*
+A Role with its binding, or a ClusterRole where there is no namespace. Takes {"context": $, "name": string,
+"namespace": string, "rules": string}.
+*/}}
+{{- define "dask-kubernetes-operator.role" }}
+{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ .name | quote }}
+  {{- with .namespace }}
+  namespace: {{ . | quote }}
+  {{- end }}
+  labels:
+    {{- include "dask-kubernetes-operator.labels" .context | nindent 4 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ .name | quote }}
+  {{- with .namespace }}
+  namespace: {{ . | quote }}
+  {{- end }}
+  labels:
+    {{- include "dask-kubernetes-operator.labels" .context | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ .name | quote }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "dask-kubernetes-operator.serviceAccountName" .context | quote }}
+    namespace: {{ include "dask-kubernetes-operator.namespace" .context | quote }}
+{{- end }}
+
+{{/*
+What users may do with Dask's kinds, by the name of the role that it is added to.
+*/}}
+{{- define "dask-kubernetes-operator.userRoles" -}}
+view:
+  - apiGroups: ["kubernetes.dask.org"]
+    resources: ["daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers"]
+    verbs: ["get", "list", "watch"]
+edit:
+  - apiGroups: ["kubernetes.dask.org"]
+    resources: ["daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers"]
+    verbs: ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+  - apiGroups: ["kubernetes.dask.org"]
+    resources: ["daskclusters/scale", "daskworkergroups/scale"]
+    verbs: ["get", "update", "patch"]
+{{- end -}}

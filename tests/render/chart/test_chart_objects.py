@@ -42,8 +42,10 @@ def test_default_installs_exactly_these_objects(defaults_with_crds: list[Object]
         ("ServiceAccount", NAME),
         ("ClusterRole", NAME),
         ("ClusterRoleBinding", NAME),
-        ("Role", NAME),
-        ("RoleBinding", NAME),
+        ("ClusterRole", f"{NAME}-view"),
+        ("ClusterRole", f"{NAME}-edit"),
+        ("Role", f"{NAME}-leader-election"),
+        ("RoleBinding", f"{NAME}-leader-election"),
         ("Deployment", NAME),
         *crd_names(),
     }
@@ -54,6 +56,8 @@ def test_single_namespace_installs_exactly_these_objects(namespaced: list[Object
         ("ServiceAccount", NAME),
         ("Role", NAME),
         ("RoleBinding", NAME),
+        ("Role", f"{NAME}-leader-election"),
+        ("RoleBinding", f"{NAME}-leader-election"),
         ("Deployment", NAME),
     }
 
@@ -97,7 +101,9 @@ def test_render_is_the_same_every_time(helm: Helm) -> None:
 )
 def test_name_of_what_is_installed(helm: Helm, release: str, values: Object, expected: str) -> None:
     objects = render(values, helm=helm, release=release)
-    assert {one["metadata"]["name"] for one in objects} == {expected}
+    # Those of roles may be longer.
+    suffixes = {name.removeprefix(expected) for _, name in names(objects)}
+    assert suffixes == {"", "-leader-election", "-view", "-edit"}
     assert len(expected) <= 63
 
 
@@ -143,7 +149,8 @@ def label_sets(objects: list[Object]) -> list[dict[str, str]]:
 
 def test_labels_of_every_object(defaults: list[Object]) -> None:
     for one in defaults:
-        assert one["metadata"]["labels"] == {
+        labels = {key: value for key, value in one["metadata"]["labels"].items() if "/aggregate-to-" not in key}
+        assert labels == {
             "app.kubernetes.io/name": "dask-kubernetes-operator",
             "app.kubernetes.io/instance": "dask",
             "app.kubernetes.io/version": "set-by-chartpress",
@@ -244,6 +251,13 @@ def test_environment_is_what_the_operator_reads(defaults: list[Object]) -> None:
     assert (settings.election.name, settings.election.insisted_on) == (NAME, True)
 
 
+def test_every_setting_of_the_chart_is_one_that_the_operator_reads(helm: Helm) -> None:
+    values = {"logging": {"level": "debug", "format": "json"}, "workerAllocation": {"size": 5, "delay": 0.5}}
+    settings = read_settings(environment(render(values, helm=helm)), command_line={}, dask_folders=())
+    assert (settings.log_level, settings.log_format) == ("DEBUG", "json")
+    assert (settings.batch_size, settings.batch_delay_seconds) == (5, 0.5)
+
+
 def test_token_is_mounted_by_the_pod_and_not_by_the_account(defaults: list[Object]) -> None:
     assert pod_spec(defaults)["automountServiceAccountToken"] is True
     assert pick(defaults, "ServiceAccount", "automountServiceAccountToken") is False
@@ -342,6 +356,20 @@ def test_binding_and_pod_use_the_same_account(helm: Helm, values: Object, accoun
 
 
 EVERYTHING: Object = {
+    "image": {"registry": "mirror.test", "digest": "sha256:" + 64 * "0"},
+    "replicas": 3,
+    "commonLabels": {"team": "x", "app.kubernetes.io/name": "never"},
+    "podLabels": {"a": "1", "app.kubernetes.io/instance": "never"},
+    "extraEnv": [{"name": "A", "value": "1"}],
+    "startupProbe": {"httpGet": {"path": "/readyz"}},
+    "topologySpreadConstraints": [{"topologyKey": "a", "maxSkew": 1}, {"topologyKey": "b", "labelSelector": {}}],
+    "workerAllocation": {"size": 5, "delay": 0.5},
+    "podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"},
+    "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "egress": [{}]},
+    "extraObjects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}},
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-b}",
+    ],
     "imagePullSecrets": ["one"],
     "serviceAccount": {"annotations": {"a": "b"}},
     "rbac": {"cluster": False},
@@ -361,3 +389,49 @@ EVERYTHING: Object = {
 def test_both_helms_render_the_same_objects(values: Object) -> None:
     first, second = (render(values, helm=find_helm(name), crds=True) for name in HELMS)
     assert first == second
+
+
+def test_labels_that_users_add_do_not_take_the_place_of_the_charts(helm: Helm) -> None:
+    objects = render(EVERYTHING, helm=helm)
+    labels = pick(objects, "Deployment", "spec", "template", "metadata", "labels")
+    assert labels | pick(objects, "Deployment", "spec", "selector", "matchLabels") == labels
+    assert (labels["team"], labels["a"]) == ("x", "1")
+    for one in objects:
+        if one["kind"] != "ConfigMap":
+            assert one["metadata"]["labels"]["team"] == "x"
+            assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "dask-kubernetes-operator"
+
+
+def test_everything_moves_with_the_namespace(helm: Helm) -> None:
+    objects = render({"namespaceOverride": "elsewhere"}, helm=helm)
+    assert {one["metadata"]["namespace"] for one in objects if "namespace" in one["metadata"]} == {"elsewhere"}
+    assert pick(objects, "ClusterRoleBinding", "subjects", 0, "namespace") == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("name", "registry", "image"),
+    [
+        ("ghcr.io/dask/operator", "mirror:5000", "mirror:5000/dask/operator"),
+        ("localhost/operator", "mirror.test/", "mirror.test/operator"),
+        ("dask/operator", "mirror.test", "mirror.test/dask/operator"),
+        ("operator", "mirror.test/team", "mirror.test/team/operator"),
+        ("localhost:5000/operator", "", "localhost:5000/operator"),
+    ],
+)
+def test_registry_takes_the_place_of_the_images_own(helm: Helm, name: str, registry: str, image: str) -> None:
+    objects = render({"image": {"name": name, "registry": registry, "tag": "1"}}, helm=helm)
+    assert container(objects)["image"] == f"{image}:1"
+
+
+def test_other_flags_stay_when_namespaces_are_named(helm: Helm) -> None:
+    values = {"kopfArgs": ["-A", "--verbose", "--log-format=json"], "watchNamespaces": ["a", "b", "a"]}
+    arguments = container(render(values, helm=helm))["args"]
+    assert arguments == ["--verbose", "--log-format=json", "--namespace=a", "--namespace=b"]
+
+
+def test_very_long_names_are_cut_where_a_name_ends(helm: Helm) -> None:
+    objects = render(helm=helm, release="r" * 53)
+    for one in objects:
+        assert len(one["metadata"]["labels"]["app.kubernetes.io/name"]) <= 63
+        if one["kind"] in ("Deployment", "ServiceAccount"):
+            assert len(one["metadata"]["name"]) <= 63

@@ -42,10 +42,32 @@ def test_chart_metadata() -> None:
         "type": "application",
         "version": "0.0.1-set.by.chartpress",
         "kubeVersion": ">=1.31.0-0",
-        "annotations": {"artifacthub.io/license": "BSD-3-Clause"},
     }
     assert {key: metadata[key] for key in expected} == expected
     assert "appVersion" not in metadata  # nothing would keep it true
+
+
+def test_artifact_hub_is_told_of_every_definition(defaults_with_crds: list[dict[str, Any]]) -> None:
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    told = {(one["kind"], one["name"], one["version"]) for one in yaml.safe_load(annotations["artifacthub.io/crds"])}
+    assert told == {
+        (crd["spec"]["names"]["kind"], crd["metadata"]["name"], version["name"])
+        for crd in defaults_with_crds
+        if crd["kind"] == "CustomResourceDefinition"
+        for version in crd["spec"]["versions"]
+    }
+    assert yaml.safe_load(annotations["artifacthub.io/links"])
+    for example in yaml.safe_load(annotations["artifacthub.io/crdsExamples"]):
+        assert example["kind"] in {kind for kind, _, _ in told}
+
+
+CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+
+@pytest.mark.parametrize("file", CI_VALUES, ids=lambda file: file.stem)
+def test_values_for_chart_testing_pass_lint_and_render(helm: Helm, file: Path) -> None:
+    helm.run("lint", "--strict", f"--kube-version={KUBE_VERSION}", f"--values={file}", str(CHART))
+    assert render(yaml.safe_load(file.read_text()), helm=helm)
 
 
 def test_package_holds_the_chart_and_nothing_else(helm: Helm, tmp_path: Path) -> None:
@@ -57,7 +79,7 @@ def test_package_holds_the_chart_and_nothing_else(helm: Helm, tmp_path: Path) ->
     (package,) = tmp_path.glob("*.tgz")
     shutil.unpack_archive(package, tmp_path / "unpacked", filter="data")
     unpacked = tmp_path / "unpacked" / CHART.name
-    assert files(unpacked) == files(CHART)
+    assert files(unpacked) == {path for path in files(CHART) if path.parts[0] != "ci"}
 
 
 def files(chart: Path) -> set[Path]:
@@ -108,11 +130,9 @@ def test_notes_of_a_single_namespace_name_it(helm: Helm, notes_chart: Path) -> N
     assert "WARNING" not in text
 
 
-def test_notes_warn_of_a_namespace_without_rights(helm: Helm, notes_chart: Path) -> None:
+def test_notes_name_every_namespace_that_is_served(helm: Helm, notes_chart: Path) -> None:
     values = {"rbac": {"cluster": False}, "kopfArgs": ["-n", "one", "--namespace=two"]}
-    text = notes(helm, notes_chart, values)
-    assert "WARNING: kopfArgs name one, two,\n" in text
-    assert "has rights in namespace dask-operator alone." in text
+    assert "Serves:  namespace one, two\n" in notes(helm, notes_chart, values)
 
 
 @pytest.mark.parametrize("pattern", ["team-*", "one,two", "!kube-system"])

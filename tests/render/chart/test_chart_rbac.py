@@ -55,23 +55,61 @@ def rights(objects: list[Object], kind: str) -> list[Right]:
     ]
 
 
+def election(objects: list[Object]) -> list[Object]:
+    """What is there for the election of a leader."""
+    return [one for one in objects if one["metadata"]["name"].endswith("-leader-election")]
+
+
 def test_role_grants_exactly_what_the_operator_uses(namespaced: list[Object]) -> None:
-    assert set(rights(namespaced, "Role")) == NAMESPACED | LEASES
+    assert set(rights(namespaced, "Role")) == NAMESPACED
 
 
 def test_cluster_role_grants_the_same_and_discovery(defaults: list[Object]) -> None:
     assert set(rights(defaults, "ClusterRole")) == NAMESPACED | CLUSTER_ONLY
 
 
-def test_leases_are_granted_in_the_releases_namespace_alone(defaults: list[Object]) -> None:
-    assert set(rights(defaults, "Role")) == LEASES
-    assert pick(defaults, "Role", "metadata", "namespace") == "dask-operator"
-    assert pick(defaults, "RoleBinding", "metadata", "namespace") == "dask-operator"
+def test_leases_are_granted_in_the_releases_namespace_alone(defaults: list[Object], helm: Helm) -> None:
+    elsewhere = render({"rbac": {"cluster": False}, "watchNamespaces": ["a", "b"]}, helm=helm)
+    for objects in (defaults, elsewhere):
+        [role, binding] = election(objects)
+        assert set(rights([role], "Role")) == LEASES
+        assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "dask-operator"
+
+
+def test_each_watched_namespace_has_a_role_and_no_other(helm: Helm) -> None:
+    objects = render({"rbac": {"cluster": False}, "watchNamespaces": ["a", "b"]}, helm=helm)
+    roles = [one for one in objects if one["kind"] == "Role" and one not in election(objects)]
+    assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
+    for role in roles:
+        assert set(rights([role], "Role")) == NAMESPACED
+    bindings = [one for one in objects if one["kind"] == "RoleBinding" and one not in election(objects)]
+    assert [binding["metadata"]["namespace"] for binding in bindings] == ["a", "b"]
+    for binding in bindings:
+        assert binding["roleRef"]["name"] == roles[0]["metadata"]["name"]
+        assert binding["subjects"][0]["namespace"] == "dask-operator"
+
+
+def test_both_ways_to_name_one_namespace_are_the_same(helm: Helm, namespaced: list[Object]) -> None:
+    assert render({"rbac": {"cluster": False}, "watchNamespaces": ["dask-operator"]}, helm=helm) == namespaced
+
+
+def test_users_rights_add_to_the_roles_that_kubernetes_and_kubeflow_have(defaults: list[Object]) -> None:
+    verbs = {"view": set(READ), "edit": {*CHILD, "update", "deletecollection"}}
+    for name, into in (("view", ("view", "edit", "admin")), ("edit", ("edit", "admin"))):
+        [role] = [one for one in defaults if one["metadata"]["name"] == f"dask-dask-kubernetes-operator-{name}"]
+        aggregated = {key for key in role["metadata"]["labels"] if "aggregate" in key}
+        assert aggregated == {
+            f"rbac.authorization.{label}-{target}"
+            for label in ("k8s.io/aggregate-to", "kubeflow.org/aggregate-to-kubeflow")
+            for target in into
+        }
+        assert set(role["rules"][0]["verbs"]) == verbs[name]
+        assert all(rule["apiGroups"] == ["kubernetes.dask.org"] for rule in role["rules"])
 
 
 def test_only_the_own_lease_can_be_read_and_renewed(defaults: list[Object], namespaced: list[Object]) -> None:
     for objects in (defaults, namespaced):
-        rules = [rule for rule in pick(objects, "Role", "rules") if rule["resources"] == ["leases"]]
+        rules = pick(election(objects), "Role", "rules")
         assert [(rule["verbs"], rule.get("resourceNames")) for rule in rules] == [
             (["create"], None),
             (["get", "patch"], [pick(objects, "Deployment", "metadata", "name")]),
@@ -82,7 +120,7 @@ def test_rules_of_both_variants_are_equal_but_for_the_cluster_only_ones(
     defaults: list[Object], namespaced: list[Object]
 ) -> None:
     cluster_rules = pick(defaults, "ClusterRole", "rules")
-    role_rules = [rule for rule in pick(namespaced, "Role", "rules") if rule["resources"] != ["leases"]]
+    role_rules = pick(namespaced, "Role", "rules")
     assert cluster_rules[: len(role_rules)] == role_rules
     rest = [rule["resources"] for rule in cluster_rules[len(role_rules) :]]
     assert rest == [["namespaces"], ["customresourcedefinitions"]]

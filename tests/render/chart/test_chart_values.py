@@ -16,18 +16,31 @@ pytestmark = pytest.mark.render
 VALUES_FILE = CHART / "values.yaml"
 POD = ("spec", "template", "spec")
 OPERATOR = (*POD, "containers", 0)
+IMAGE = "ghcr.io/dask/dask-kubernetes-operator"
+DIGEST = "sha256:" + 64 * "0"
+# The chart's own variables come first, and users' after them.
+ENV = 5
 CRD_ANNOTATIONS = ("metadata", "annotations")
+WORKER_ALLOCATION = "DASK_KUBERNETES__CONTROLLER__WORKER_ALLOCATION"
+SELECTOR = {"app.kubernetes.io/name": "dask-kubernetes-operator", "app.kubernetes.io/instance": "dask"}
+DISRUPTION_BUDGET = {"replicas": 2, "podDisruptionBudget": {"enabled": True}}
+POLICY = {"networkPolicy": {"enabled": True}}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A value, and what a render shows at a path of an object once it is set."""
+    """A value, and what a render shows at a path of an object once it is set: the first of its kind, or of a name."""
 
     value: Any
     kind: str
     path: tuple[str | int, ...]
     expected: Any
     given: Object = field(default_factory=dict)
+    name: str = ""
+
+    def found(self, objects: list[Object]) -> Any:
+        named = [one for one in objects if self.name in ("", one["metadata"]["name"])]
+        return pick(named, self.kind, *self.path)
 
 
 def of_pod(value: Any, *path: str, expected: Any = None) -> Case:
@@ -42,12 +55,62 @@ def of_security_context(value: Any, *path: str | int) -> Case:
     return of_operator(value, "securityContext", *path)
 
 
+def of_monitor(path: str, kind: str, part: str) -> dict[str, Case]:
+    """Cases of what all monitors have in common.
+
+    Args:
+        path: where the monitor's values are.
+        kind: its kind.
+        part: the switch that it needs beside its own, if there is one.
+    """
+    other = nested(part, True) if part else {}
+    on = merge(other, nested(f"{path}.enabled", True))
+    labels = "targetLabels" if kind == "ServiceMonitor" else "podTargetLabels"
+    endpoint = ("spec", "endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints", 0)
+    relabelings = [{"action": "labeldrop", "regex": "pod"}]
+    of_endpoint: Object = {
+        "interval": "1m",
+        "scrapeTimeout": "5s",
+        "honorLabels": True,
+        "relabelings": relabelings,
+        "metricRelabelings": relabelings,
+    }
+    return {
+        f"{path}.enabled": Case(True, kind, ("apiVersion",), "monitoring.coreos.com/v1", other),
+        f"{path}.namespace": Case("monitoring", kind, ("metadata", "namespace"), "monitoring", on),
+        f"{path}.additionalLabels": Case({"a": "b"}, kind, ("metadata", "labels", "a"), "b", on),
+        f"{path}.jobLabel": Case("a/b", kind, ("spec", "jobLabel"), "a/b", on),
+        f"{path}.{labels}": Case(["a/b"], kind, ("spec", labels), ["a/b"], on),
+        **{f"{path}.{key}": Case(value, kind, (*endpoint, key), value, on) for key, value in of_endpoint.items()},
+    }
+
+
+def of_namespaces(path: str, kind: str, part: str) -> dict[str, Case]:
+    other = nested(f"{path}.enabled", True)
+    at = ("spec", "namespaceSelector")
+    names = {"matchNames": ["a"]}
+    return {
+        part: Case(True, kind, ("apiVersion",), "monitoring.coreos.com/v1", other),
+        f"{path}.namespaceSelector": Case(names, kind, at, names, merge(other, nested(part, True))),
+    }
+
+
+SCHEDULER_MONITOR = ("metrics.scheduler.serviceMonitor", "ServiceMonitor", "metrics.scheduler.enabled")
+WORKER_MONITOR = ("metrics.worker.podMonitor", "PodMonitor", "metrics.worker.enabled")
+
 CASES: dict[str, Case] = {
     "image.name": of_operator("mirror.test/dask", "image", expected="mirror.test/dask:set-by-chartpress"),
+    "image.registry": of_operator(
+        "mirror.test:5000", "image", expected="mirror.test:5000/dask/dask-kubernetes-operator:set-by-chartpress"
+    ),
+    "image.digest": of_operator(DIGEST, "image", expected=f"{IMAGE}:set-by-chartpress@{DIGEST}"),
     "image.tag": of_operator("1.10", "image", expected="ghcr.io/dask/dask-kubernetes-operator:1.10"),
     "image.pullPolicy": of_operator("Always", "imagePullPolicy"),
     "imagePullSecrets": of_pod([{"name": "mirror"}], "imagePullSecrets"),
     "nameOverride": Case("operator", "Deployment", ("metadata", "name"), "dask-operator"),
+    "namespaceOverride": Case("mine", "Deployment", ("metadata", "namespace"), "mine"),
+    "commonLabels": Case({"team": "x"}, "ClusterRoleBinding", ("metadata", "labels", "team"), "x"),
+    "watchNamespaces": of_operator(["a", "b"], "args", expected=["--namespace=a", "--namespace=b"]),
     "fullnameOverride": Case("mine", "Deployment", ("metadata", "name"), "mine"),
     "serviceAccount.create": Case(False, "ServiceAccount", (), ABSENT),
     "serviceAccount.annotations": Case(
@@ -64,6 +127,49 @@ CASES: dict[str, Case] = {
         (),
         ABSENT,
         given={"kopfArgs": ["--namespace=dask-operator"]},
+    ),
+    "rbac.aggregate": Case(False, "ClusterRole", (), ABSENT, name="dask-dask-kubernetes-operator-view"),
+    "podLabels": Case({"a": "b"}, "Deployment", ("spec", "template", "metadata", "labels", "a"), "b"),
+    "extraEnv": of_operator([{"name": "A", "value": "b"}], "env", ENV, expected={"name": "A", "value": "b"}),
+    "logging.level": of_operator("debug", "env", ENV, expected={"name": "DASK_OPERATOR_LOG_LEVEL", "value": "debug"}),
+    "logging.format": of_operator("json", "env", ENV, expected={"name": "DASK_OPERATOR_LOG_FORMAT", "value": "json"}),
+    "workerAllocation.size": of_operator(
+        50, "env", ENV, expected={"name": f"{WORKER_ALLOCATION}__BATCH_SIZE", "value": "50"}
+    ),
+    "workerAllocation.delay": of_operator(
+        2.5, "env", ENV, expected={"name": f"{WORKER_ALLOCATION}__DELAY", "value": "2.5"}
+    ),
+    "startupProbe": of_operator({"failureThreshold": 9}, "startupProbe", "failureThreshold", expected=9),
+    "livenessProbe": of_operator({"periodSeconds": 9}, "livenessProbe", "periodSeconds", expected=9),
+    "readinessProbe": of_operator({"timeoutSeconds": 9}, "readinessProbe", "timeoutSeconds", expected=9),
+    "terminationGracePeriodSeconds": of_pod(60, "terminationGracePeriodSeconds"),
+    "topologySpreadConstraints": of_pod(
+        [{"topologyKey": "zone", "maxSkew": 1}],
+        "topologySpreadConstraints",
+        expected=[{"topologyKey": "zone", "maxSkew": 1, "labelSelector": {"matchLabels": SELECTOR}}],
+    ),
+    "revisionHistoryLimit": Case(3, "Deployment", ("spec", "revisionHistoryLimit"), 3),
+    "podDisruptionBudget.enabled": Case(
+        True, "PodDisruptionBudget", ("spec", "minAvailable"), 1, given={"replicas": 2}
+    ),
+    "podDisruptionBudget.minAvailable": Case(
+        "50%", "PodDisruptionBudget", ("spec", "minAvailable"), "50%", given=DISRUPTION_BUDGET
+    ),
+    "podDisruptionBudget.maxUnavailable": Case(
+        1, "PodDisruptionBudget", ("spec", "maxUnavailable"), 1, given=DISRUPTION_BUDGET
+    ),
+    "networkPolicy.enabled": Case(True, "NetworkPolicy", ("spec", "policyTypes"), ["Ingress"]),
+    "networkPolicy.from": Case(
+        [{"podSelector": {}}], "NetworkPolicy", ("spec", "ingress", 0, "from"), [{"podSelector": {}}], given=POLICY
+    ),
+    "networkPolicy.egress": Case(
+        [{"ports": [{"port": 443}]}], "NetworkPolicy", ("spec", "egress"), [{"ports": [{"port": 443}]}], given=POLICY
+    ),
+    "extraObjects": Case(
+        [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
+        "ConfigMap",
+        ("metadata", "name"),
+        "dask-more",
     ),
     "podAnnotations": Case(
         {"a/b": "true"},
@@ -97,6 +203,14 @@ CASES: dict[str, Case] = {
     "priorityClassName": of_pod("system-cluster-critical", "priorityClassName"),
     "kopfArgs": of_operator(["--namespace=x"], "args", 0, expected="--namespace=x"),
     "replicas": Case(2, "Deployment", ("spec", "replicas"), 2),
+    **of_monitor(*SCHEDULER_MONITOR),
+    **of_namespaces(*SCHEDULER_MONITOR),
+    **of_monitor(*WORKER_MONITOR),
+    **of_namespaces(*WORKER_MONITOR),
+    "metrics.worker.serviceMonitor.enabled": Case(
+        True, "PodMonitor", ("apiVersion",), "monitoring.coreos.com/v1", nested("metrics.worker.enabled", True)
+    ),
+    **of_monitor("metrics.operator.podMonitor", "PodMonitor", ""),
     "crds.enabled": Case(False, "CustomResourceDefinition", (), ABSENT),
     "crds.keep": Case(
         False,
@@ -140,13 +254,73 @@ PUBLIC_DEFAULTS: dict[str, Any] = {
     "affinity": {},
     "priorityClassName": None,
     "kopfArgs": ["--all-namespaces"],
+    "metrics.scheduler.enabled": False,
+    "metrics.scheduler.serviceMonitor.enabled": False,
+    "metrics.scheduler.serviceMonitor.namespace": "",
+    "metrics.scheduler.serviceMonitor.namespaceSelector": {},
+    "metrics.scheduler.serviceMonitor.additionalLabels": {},
+    "metrics.scheduler.serviceMonitor.interval": "15s",
+    "metrics.scheduler.serviceMonitor.jobLabel": "",
+    "metrics.scheduler.serviceMonitor.targetLabels": ["dask.org/cluster-name"],
+    "metrics.scheduler.serviceMonitor.metricRelabelings": [],
+    "metrics.worker.enabled": False,
+    "metrics.worker.podMonitor.enabled": False,
+    "metrics.worker.podMonitor.namespace": "",
+    "metrics.worker.podMonitor.namespaceSelector": {},
+    "metrics.worker.podMonitor.additionalLabels": {},
+    "metrics.worker.podMonitor.interval": "15s",
+    "metrics.worker.podMonitor.jobLabel": "",
+    "metrics.worker.podMonitor.podTargetLabels": ["dask.org/cluster-name", "dask.org/workergroup-name"],
+    "metrics.worker.podMonitor.metricRelabelings": [],
+    "workerAllocation.size": None,
+    "workerAllocation.delay": None,
 }
 OWN_VALUES = {
+    "commonLabels",
+    "crds.annotations",
     "crds.enabled",
     "crds.keep",
-    "crds.annotations",
+    "extraEnv",
+    "extraObjects",
+    "image.digest",
+    "image.registry",
+    "livenessProbe",
+    "logging.format",
+    "logging.level",
+    "metrics.operator.podMonitor.additionalLabels",
+    "metrics.operator.podMonitor.enabled",
+    "metrics.operator.podMonitor.honorLabels",
+    "metrics.operator.podMonitor.interval",
+    "metrics.operator.podMonitor.jobLabel",
+    "metrics.operator.podMonitor.metricRelabelings",
+    "metrics.operator.podMonitor.namespace",
+    "metrics.operator.podMonitor.podTargetLabels",
+    "metrics.operator.podMonitor.relabelings",
+    "metrics.operator.podMonitor.scrapeTimeout",
+    "metrics.scheduler.serviceMonitor.honorLabels",
+    "metrics.scheduler.serviceMonitor.relabelings",
+    "metrics.scheduler.serviceMonitor.scrapeTimeout",
+    "metrics.worker.podMonitor.honorLabels",
+    "metrics.worker.podMonitor.relabelings",
+    "metrics.worker.podMonitor.scrapeTimeout",
+    "metrics.worker.serviceMonitor.enabled",
+    "namespaceOverride",
+    "networkPolicy.egress",
+    "networkPolicy.enabled",
+    "networkPolicy.from",
+    "podDisruptionBudget.enabled",
+    "podDisruptionBudget.maxUnavailable",
+    "podDisruptionBudget.minAvailable",
+    "podLabels",
+    "rbac.aggregate",
+    "readinessProbe",
     "replicas",
+    "revisionHistoryLimit",
     "securityContext.seccompProfile.type",
+    "startupProbe",
+    "terminationGracePeriodSeconds",
+    "topologySpreadConstraints",
+    "watchNamespaces",
 }
 
 
@@ -203,8 +377,8 @@ def test_value_has_the_documented_effect(
     about_crds = path.startswith("crds.")
     before = request.getfixturevalue("defaults_with_crds") if about_crds else defaults
     after = render(merge(case.given, nested(path, case.value)), helm=helm, crds=about_crds)
-    assert pick(before, case.kind, *case.path) != case.expected
-    assert pick(after, case.kind, *case.path) == case.expected
+    assert case.found(before) != case.expected
+    assert case.found(after) == case.expected
 
 
 NULLABLE = sorted(path for path, value in PUBLIC_DEFAULTS.items() if value in ([], {}, "", None))
