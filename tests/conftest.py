@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -93,7 +94,7 @@ def platform(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: i
     """A namespace of the test's own, told about when the test fails, and deleted after it."""
     request.getfixturevalue("operator")
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].strip("-")
-    namespace = f"e2e-{name}"
+    namespace = f"e2e-{name}-{secrets.token_hex(3)}"  # one of that name may still be on its way out
     kind_cluster.kubectl("create", "namespace", namespace)
     own: AbstractContextManager[None] = nullcontext()
     operator_namespace = OPERATOR_NAMESPACE

@@ -29,7 +29,7 @@ def edit(platform: Platform, target: str, patch: Object) -> None:
 
 def condition(platform: Platform, cluster: str, kind: str) -> tuple[str, str]:
     """The status and the reason of one of a cluster's conditions."""
-    conditions = platform.get("daskcluster", cluster)["status"].get("conditions", ())
+    conditions = platform.get("daskcluster", cluster).get("status", {}).get("conditions", ())
     return next(((c["status"], c["reason"]) for c in conditions if c["type"] == kind), ("", ""))
 
 
