@@ -191,6 +191,14 @@ class _Bucket:
     def of(self, resource: Resource) -> dict[str, Any]:
         return self.items.setdefault(resource, {})
 
+    def sweep(self, resource: Resource, present: Collection[str], version: int) -> bool:
+        """Drop what is not in a list and not newer than it; returns whether there was any."""
+        items = self.of(resource)
+        gone = [uid for uid, item in items.items() if uid not in present and item.version <= version]
+        for uid in gone:
+            del items[uid]
+        return bool(gone)
+
     def newest(self, resource: Resource) -> Any:
         return max(self.of(resource).values(), key=lambda item: item.version, default=None)
 
@@ -243,9 +251,7 @@ class Store:
         """Take note of a complete list made at ``version``: what is older and not in it is gone."""
         bodies = [body for body in bodies if key_of(resource, body) == key]
         present = {body["metadata"]["uid"] for body in bodies}
-        items = self._buckets.setdefault(key, _Bucket()).of(resource)
-        for uid in [uid for uid, item in items.items() if uid not in present and item.version <= version]:
-            del items[uid]
+        self._buckets.setdefault(key, _Bucket()).sweep(resource, present, version)
         for body in bodies:
             self.put(resource, body)
 
@@ -261,14 +267,11 @@ class Store:
         Returns:
             Whose the objects were that are gone.
         """
-        bereft: set[Key] = set()
-        for key, bucket in self._buckets.items():
-            if namespace in (None, key.namespace):
-                items = bucket.of(resource)
-                for uid in [uid for uid, item in items.items() if uid not in present and item.version <= version]:
-                    del items[uid]
-                    bereft.add(key)
-        return bereft
+        return {
+            key
+            for key, bucket in self._buckets.items()
+            if namespace in (None, key.namespace) and bucket.sweep(resource, present, version)
+        }
 
     def knows(self, key: Key, resource: Resource, uid: str) -> bool:
         """Whether there is, as far as is known, an object with this uid."""
