@@ -39,6 +39,9 @@ _WATCH_ANEW_SECONDS = 5
 FOR_EVER = ["sleep", "infinity"]
 _RUNNER_TAKES = timedelta(seconds=4)
 
+# Beyond this k nothing happens any more in any scenario.
+_MOST = 400
+
 T = TypeVar("T")
 
 
@@ -755,3 +758,43 @@ async def _converge(stage: Stage, expected: Outcome) -> None:
                 assert found[name] == wanted[name], (
                     f"made {stage.made}, deleted {stage.gone}: too often or not {name}"
                 )
+
+
+class Repertoire:
+    """Scenarios by name, each with its world and its undisturbed end, which are made once."""
+
+    def __init__(self, scenarios: Mapping[str, Scenario]) -> None:
+        self._scenarios = scenarios
+        self._worlds: dict[str, World] = {}
+        self._undisturbed: dict[str, Outcome] = {}
+
+    def world_of(self, name: str, clock: Clock) -> World:
+        """The world in which a scenario begins."""
+        if name not in self._worlds:
+            random.seed(0)
+            self._worlds[name] = at_rest(self._scenarios[name], clock)
+        return self._worlds[name]
+
+    def undisturbed(self, name: str, clock: Clock) -> Outcome:
+        """How a scenario ends when nothing goes wrong."""
+        if name not in self._undisturbed:
+            self._undisturbed[name] = perform(self._scenarios[name], self.world_of(name, clock), clock)
+        return self._undisturbed[name]
+
+    def at_each(self, name: str, clock: Clock, fault: Callable[[int], Fault]) -> None:
+        """Play a scenario with a fault at its first moment, its second, and so on, for as long as it happens."""
+        expected = self.undisturbed(name, clock)
+        for number in range(1, _MOST):
+            try:
+                outcome = perform(self._scenarios[name], self.world_of(name, clock), clock, fault(number), expected)
+            except BaseException as error:
+                error.add_note(f"{name}, at number {number}")
+                raise
+            if not outcome.happened:
+                assert number > 1
+                return
+        raise AssertionError("it has no end")
+
+    def once(self, name: str, clock: Clock, fault: Fault) -> None:
+        """Play a scenario with a fault."""
+        perform(self._scenarios[name], self.world_of(name, clock), clock, fault, self.undisturbed(name, clock))

@@ -26,7 +26,7 @@ from dask_kubernetes_operator.resources import (
 from dask_kubernetes_operator.scheduler import Worker
 
 from . import faults, jobs
-from .faults import Fault, Outcome, Scenario, Stage, perform
+from .faults import Fault, Scenario, Stage
 from .objects import Object, cluster, group
 from .operator import Clock
 from .world import World
@@ -245,45 +245,12 @@ SCENARIOS = {
 # In these everything goes wrong at every moment, in the others something does.
 MAIN = ("create", "scale up", "scale down", "update", "delete", "job")
 OTHERS = tuple(name for name in SCENARIOS if name not in MAIN)
-# Beyond this k nothing happens any more in any scenario.
-MOST = 400
 
-_worlds: dict[str, World] = {}
-_undisturbed: dict[str, Outcome] = {}
-
-
-def world_of(name: str, clock: Clock) -> World:
-    """The world in which a scenario begins; made once."""
-    if name not in _worlds:
-        random.seed(0)
-        _worlds[name] = faults.at_rest(SCENARIOS[name], clock)
-    return _worlds[name]
-
-
-def undisturbed(name: str, clock: Clock) -> Outcome:
-    """How a scenario ends when nothing goes wrong; played once."""
-    if name not in _undisturbed:
-        _undisturbed[name] = perform(SCENARIOS[name], world_of(name, clock), clock)
-    return _undisturbed[name]
-
-
-def at_each(name: str, clock: Clock, fault: Callable[[int], Fault]) -> None:
-    """Play a scenario with a fault at its first moment, its second, and so on, for as long as it happens."""
-    expected = undisturbed(name, clock)
-    for number in range(1, MOST):
-        try:
-            outcome = perform(SCENARIOS[name], world_of(name, clock), clock, fault(number), expected)
-        except BaseException as error:
-            error.add_note(f"{name}, at number {number}")
-            raise
-        if not outcome.happened:
-            assert number > 1
-            return
-    raise AssertionError("it has no end")
-
-
-def once(name: str, clock: Clock, fault: Fault) -> None:
-    perform(SCENARIOS[name], world_of(name, clock), clock, fault, undisturbed(name, clock))
+_repertoire = faults.Repertoire(SCENARIOS)
+world_of = _repertoire.world_of
+undisturbed = _repertoire.undisturbed
+at_each = _repertoire.at_each
+once = _repertoire.once
 
 
 # How it ends when nothing goes wrong -------------------------------------------------------------------------------

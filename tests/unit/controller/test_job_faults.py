@@ -17,7 +17,7 @@ from dask_kubernetes_operator.kube import ApiError
 from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_JOBS, PODS
 
 from . import faults
-from .faults import Fault, Outcome, Scenario, Stage, perform
+from .faults import Outcome, Scenario, Stage, perform
 from .jobs import NAME, ended, job
 from .objects import Object
 from .operator import Clock, Operator, play
@@ -27,8 +27,6 @@ from .world import World
 pytestmark = pytest.mark.unit
 
 RUNNER = f"{NAME}-runner"
-# Beyond this k nothing happens any more in any scenario.
-MOST = 400
 
 
 @pytest.fixture(autouse=True)
@@ -119,38 +117,10 @@ ENDS: dict[str, tuple[str | None, int, str | None, int]] = {
 # Those in which the order of things matters most.
 DELICATE = ("suspend for a moment", "evict", "drain", "lose cluster")
 
-_worlds: dict[str, World] = {}
-_undisturbed: dict[str, Outcome] = {}
-
-
-def world_of(name: str, clock: Clock) -> World:
-    """The world in which a scenario begins; made once."""
-    if name not in _worlds:
-        random.seed(0)
-        _worlds[name] = faults.at_rest(SCENARIOS[name], clock)
-    return _worlds[name]
-
-
-def undisturbed(name: str, clock: Clock) -> Outcome:
-    """How a scenario ends when nothing goes wrong; played once."""
-    if name not in _undisturbed:
-        _undisturbed[name] = perform(SCENARIOS[name], world_of(name, clock), clock)
-    return _undisturbed[name]
-
-
-def at_each(name: str, clock: Clock, fault: Callable[[int], Fault]) -> None:
-    """Play a scenario with a fault at its first moment, its second, and so on, for as long as it happens."""
-    expected = undisturbed(name, clock)
-    for number in range(1, MOST):
-        try:
-            outcome = perform(SCENARIOS[name], world_of(name, clock), clock, fault(number), expected)
-        except BaseException as error:
-            error.add_note(f"{name}, at number {number}")
-            raise
-        if not outcome.happened:
-            assert number > 1
-            return
-    raise AssertionError("it has no end")
+_repertoire = faults.Repertoire(SCENARIOS)
+world_of = _repertoire.world_of
+undisturbed = _repertoire.undisturbed
+at_each = _repertoire.at_each
 
 
 def found(outcome: Outcome, kind: str) -> list[Object]:
