@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,10 @@ def fake_nodes(kind: KindCluster, log: Path, *, count: int = 2) -> Iterator[None
 
     Only Pods that `placed` puts there run on them.
     """
-    names = [f"fake-{index}" for index in range(count)]
+    # The node controller remembers nodes by name: one that comes back under the name of one deleted long ago, and is
+    # looked at before kwok answers for it, is given up at once.
+    run = secrets.token_hex(3)
+    names = [f"fake-{run}-{index}" for index in range(count)]
     nodes = [_node(name) for name in names]
     command = [
         str(tools.ensure(["kwok"])["kwok"]),
