@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from dask_kubernetes_operator.settings import read_settings
 from tests.render.chart.helm import (
@@ -355,14 +356,55 @@ def test_binding_and_pod_use_the_same_account(helm: Helm, values: Object, accoun
     assert pick(objects, "ServiceAccount", "metadata", "name") == (account if created else ABSENT)
 
 
+MONITOR: Object = {
+    "enabled": True,
+    "namespace": "monitoring",
+    "additionalLabels": {"release": "prometheus", "team": "y"},
+    "interval": "1m30s",
+    "scrapeTimeout": "10s",
+    "honorLabels": True,
+    "jobLabel": "team",
+    "relabelings": [{"targetLabel": "cluster", "replacement": "$1"}],
+    "metricRelabelings": [{"action": "drop", "sourceLabels": ["__name__"], "regex": "python_.*"}],
+}
+
 EVERYTHING: Object = {
-    "image": {"registry": "mirror.test", "digest": "sha256:" + 64 * "0"},
+    "image": {
+        "name": "a/b",
+        "registry": "mirror.test",
+        "tag": "1",
+        "digest": "sha256:" + 64 * "0",
+        "pullPolicy": "Always",
+    },
+    "imagePullSecrets": ["one", {"name": "two"}],
     "replicas": 3,
+    "watchNamespaces": ["a", "b"],
+    "nameOverride": "operator",
+    "fullnameOverride": "whole",
+    "namespaceOverride": "elsewhere",
     "commonLabels": {"team": "x", "app.kubernetes.io/name": "never"},
+    "serviceAccount": {"create": True, "annotations": {"a": "b"}, "name": "account"},
+    "rbac": {"create": True, "cluster": False, "aggregate": False},
     "podLabels": {"a": "1", "app.kubernetes.io/instance": "never"},
+    "podAnnotations": {"a": "b"},
+    "podSecurityContext": {"fsGroup": 1000650000},
+    "securityContext": {"runAsUser": 1000650000, "runAsGroup": 0},
+    "resources": {"limits": {"cpu": 0.5, "memory": "1Gi"}},
     "extraEnv": [{"name": "A", "value": "1"}],
+    "volumes": [{"name": "plugins", "configMap": {"name": "plugins", "defaultMode": 0o444}}],
+    "volumeMounts": [{"name": "plugins", "mountPath": "/plugins"}],
     "startupProbe": {"httpGet": {"path": "/readyz"}},
+    "livenessProbe": {"periodSeconds": 30},
+    "readinessProbe": {"timeoutSeconds": 10},
+    "terminationGracePeriodSeconds": 60,
+    "nodeSelector": {"a": "true"},
+    "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 30}],
+    "affinity": {"nodeAffinity": {}},
     "topologySpreadConstraints": [{"topologyKey": "a", "maxSkew": 1}, {"topologyKey": "b", "labelSelector": {}}],
+    "priorityClassName": "high",
+    "revisionHistoryLimit": 2,
+    "kopfArgs": ["--all-namespaces", "--verbose"],
+    "logging": {"level": "debug", "format": "json"},
     "workerAllocation": {"size": 5, "delay": 0.5},
     "podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"},
     "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "egress": [{}]},
@@ -370,19 +412,23 @@ EVERYTHING: Object = {
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}},
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-b}",
     ],
-    "imagePullSecrets": ["one"],
-    "serviceAccount": {"annotations": {"a": "b"}},
-    "rbac": {"cluster": False},
-    "podAnnotations": {"a": "b"},
-    "podSecurityContext": {"fsGroup": 1000650000},
-    "resources": {"limits": {"cpu": 0.5, "memory": "1Gi"}},
-    "nodeSelector": {"a": "true"},
-    "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 30}],
-    "affinity": {"nodeAffinity": {}},
-    "priorityClassName": "high",
-    "kopfArgs": ["--namespace=dask-operator", "--verbose"],
-    "crds": {"annotations": {"a": "b"}},
+    "metrics": {
+        "scheduler": {
+            "enabled": True,
+            "serviceMonitor": {**MONITOR, "namespaceSelector": {"matchNames": ["a"]}, "targetLabels": ["team"]},
+        },
+        "worker": {
+            "enabled": True,
+            "podMonitor": {**MONITOR, "namespaceSelector": {"any": True}, "podTargetLabels": ["team"]},
+        },
+        "operator": {"podMonitor": {**MONITOR, "podTargetLabels": ["team"]}},
+    },
+    "crds": {"enabled": True, "keep": False, "annotations": {"a": "b"}},
 }
+
+
+def test_everything_has_all_sections() -> None:
+    assert EVERYTHING.keys() == yaml.safe_load((CHART / "values.yaml").read_text()).keys()
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
@@ -397,9 +443,11 @@ def test_labels_that_users_add_do_not_take_the_place_of_the_charts(helm: Helm) -
     assert labels | pick(objects, "Deployment", "spec", "selector", "matchLabels") == labels
     assert (labels["team"], labels["a"]) == ("x", "1")
     for one in objects:
-        if one["kind"] != "ConfigMap":
-            assert one["metadata"]["labels"]["team"] == "x"
-            assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "dask-kubernetes-operator"
+        if one["kind"] == "ConfigMap":
+            continue
+        assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "operator"
+        # No selector rests on the labels of a monitor.
+        assert one["metadata"]["labels"]["team"] == ("y" if one["kind"].endswith("Monitor") else "x")
 
 
 def test_everything_moves_with_the_namespace(helm: Helm) -> None:
