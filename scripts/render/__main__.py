@@ -7,8 +7,9 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
+from ci.console import Failure
 from scripts import schemata
-from scripts.render import crds, reference, schemas, values
+from scripts.render import crds, goldens, reference, schemas, values
 from scripts.render.outputs import Rendered, stale, write
 from scripts.tree import TreeError
 
@@ -21,6 +22,7 @@ VERBS: dict[str, tuple[str, Render]] = {
     "crds": ("the CRDs of the chart and of kustomize, from crds-src/", crds.render),
     "reference": ("docs/reference/custom-resources.md, from crds-src/", reference.render),
     "values": ("values.schema.json and the values in the README of the chart, from values.yaml", values.render),
+    "goldens": ("what the chart renders, into tests/render/chart/goldens/, with Helm", goldens.render),
     "schemas": ("JSON schemas for editors and kubeconform, from crds-src/", schemas.render),
 }
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, root: pathlib.Path = ROOT) -> i
             for line in stale(rendered, target):
                 outdated = True
                 print(f"{line}: run `python -m scripts.render {verb}`", file=sys.stderr)
-    except TreeError as error:
+    except (TreeError, Failure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 1 if outdated else 0
