@@ -9,13 +9,14 @@ from ci.cache import Cache
 from ci.cli import guarded
 from ci.kubernetes import binaries
 from ci.pins import pins
-from scripts import images
+from scripts import environments, images
 
 
 def main() -> None:
     """Have the tools, the engine, the API servers, the node image and this tree's own images."""
     cache = Cache()
     tools.ensure(cache=cache)
+    environments.ensure("checkov", cache)
     engine.ensure(cache)
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)
