@@ -47,6 +47,10 @@ cluster-down: ## Delete the local cluster
 image: $(READY) ## Build the controller image and the demo's Dask image; prints their references and size
 	@$(RUN) scripts.images
 
+.PHONY: scan
+scan: $(READY) ## Look up the advisories about what is in the controller image; writes build/sbom.json
+	@$(RUN) scripts.scan
+
 .PHONY: install
 install: $(READY) ## Install the chart of this tree, with its image, into the local cluster
 	@$(RUN) scripts.demo --cluster $(CLUSTER_NAME) --kubernetes $(KUBERNETES) --install-only
