@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci import engine, existing, host, kind_config, node_image, nodes, readiness, tools
+from ci import audit, engine, existing, host, kind_config, node_image, nodes, readiness, tools
 from ci.cache import Cache
 from ci.console import Failure, console
 from ci.nodes import Node
@@ -274,8 +274,12 @@ def _write_config(name: str, image: str, user: str, cache: Cache) -> Path:
     sections = kind_config.required(
         own_image=own, cgroup_v1=host.has_cgroup_v1(), lacks_sys_resource=host.lacks_sys_resource()
     )
+    folder = cache.folder(f"clusters/{name}")
     text = kind_config.render(sections, user)
-    file = cache.folder(f"clusters/{name}") / "kind.yaml"
+    if not user:
+        policy = Path(shutil.copy(audit.POLICY, folder))
+        text = kind_config.render(audit.sections(policy), text)
+    file = folder / "kind.yaml"
     file.write_text(text)
     return file
 
