@@ -1,18 +1,19 @@
 {{/*
-What the operator may do in the namespaces it watches. The Role and the ClusterRole both take their rules from here.
+What the operator may do in the namespaces it watches, and docs/rights.md says why. The Role and the ClusterRole both
+take their rules from here. Nothing is read by its name: lists and watches tell it all.
 The rights on finalizers are what the OwnerReferencesPermissionEnforcement admission plugin (on by default on
 OpenShift) asks of whoever makes an object whose owner reference blocks the owner's deletion.
 */}}
 {{- define "dask-kubernetes-operator.rules" -}}
 - apiGroups: ["kubernetes.dask.org"]
   resources: ["daskclusters", "daskworkergroups"]
-  verbs: ["get", "list", "watch", "create", "patch", "delete"]
+  verbs: ["list", "watch", "create", "patch", "delete"]
 - apiGroups: ["kubernetes.dask.org"]
   resources: ["daskjobs"]
-  verbs: ["get", "list", "watch", "delete"]
+  verbs: ["list", "watch", "delete"]
 - apiGroups: ["kubernetes.dask.org"]
   resources: ["daskautoscalers"]
-  verbs: ["get", "list", "watch", "patch"]
+  verbs: ["list", "watch", "patch"]
 - apiGroups: ["kubernetes.dask.org"]
   resources: ["daskclusters/status", "daskworkergroups/status", "daskjobs/status", "daskautoscalers/status"]
   verbs: ["patch"]
@@ -21,16 +22,16 @@ OpenShift) asks of whoever makes an object whose owner reference blocks the owne
   verbs: ["update"]
 - apiGroups: [""]
   resources: ["pods"]
-  verbs: ["get", "list", "watch", "create", "patch", "delete", "deletecollection"]
+  verbs: ["list", "watch", "create", "patch", "delete", "deletecollection"]
 - apiGroups: [""]
   resources: ["services"]
-  verbs: ["get", "list", "watch", "create", "patch", "delete"]
+  verbs: ["list", "watch", "create", "patch", "delete"]
 - apiGroups: ["apps"]
   resources: ["deployments"]
-  verbs: ["get", "list", "watch", "create", "patch", "delete"]
+  verbs: ["list", "watch", "create", "patch", "delete"]
 - apiGroups: [""]
   resources: ["events"]
-  verbs: ["create", "patch"]
+  verbs: ["create"]
 {{- end -}}
 
 {{/*
@@ -47,15 +48,19 @@ What the operator may do in its own namespace: elect a leader.
 {{- end -}}
 
 {{/*
-What only a ClusterRole can give, for kopfArgs that name namespaces by a pattern: kopf follows those that match.
+What only a ClusterRole can give, where namespaces are named by a pattern: kopf follows those that match, and the kinds
+that are served with them. Nothing where none is.
 */}}
-{{- define "dask-kubernetes-operator.clusterRules" -}}
+{{- define "dask-kubernetes-operator.patternRules" -}}
+{{- $watched := include "dask-kubernetes-operator.watched" . | fromJson -}}
+{{- if regexMatch "[!*?,]" (join "" $watched.names) -}}
 - apiGroups: [""]
   resources: ["namespaces"]
   verbs: ["list", "watch"]
 - apiGroups: ["apiextensions.k8s.io"]
   resources: ["customresourcedefinitions"]
   verbs: ["list", "watch"]
+{{- end -}}
 {{- end -}}
 
 {{/*

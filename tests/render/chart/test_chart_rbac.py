@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from tests.render.chart.helm import ABSENT, Helm, Object, pick, render
+import pytest
+import yaml
+
+from tests.render.chart.helm import ABSENT, REPOSITORY, Helm, Object, pick, render
 
 pytestmark = pytest.mark.render
 
 Right = tuple[str, str, str]
 
-READ = ("get", "list", "watch")
+READ = ("list", "watch")
 CHILD = (*READ, "create", "patch", "delete")
 
 
@@ -33,9 +36,9 @@ NAMESPACED = {
     *of("", "pods", *CHILD, "deletecollection"),
     *of("", "services", *CHILD),
     *of("apps", "deployments", *CHILD),
-    *of("", "events", "create", "patch"),
+    *of("", "events", "create"),
 }
-CLUSTER_ONLY = {
+PATTERNS_ONLY = {
     *of("", "namespaces", "list", "watch"),
     *of("apiextensions.k8s.io", "customresourcedefinitions", "list", "watch"),
 }
@@ -45,7 +48,7 @@ LEASES = of("coordination.k8s.io", "leases", "create", "get", "patch")
 
 
 def rights(objects: list[Object], kind: str) -> list[Right]:
-    """Return every right that a role grants, once for each time that it is granted."""
+    """Return every right that the first role of a kind grants, once for each time that it is granted."""
     return [
         (group, resource, verb)
         for rule in pick(objects, kind, "rules")
@@ -64,8 +67,26 @@ def test_role_grants_exactly_what_the_operator_uses(namespaced: list[Object]) ->
     assert set(rights(namespaced, "Role")) == NAMESPACED
 
 
-def test_cluster_role_grants_the_same_and_discovery(defaults: list[Object]) -> None:
-    assert set(rights(defaults, "ClusterRole")) == NAMESPACED | CLUSTER_ONLY
+def test_cluster_role_grants_the_same(defaults: list[Object], namespaced: list[Object]) -> None:
+    assert pick(defaults, "ClusterRole", "rules") == pick(namespaced, "Role", "rules")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"watchNamespaces": ["a", "team-*"]},
+        {"watchNamespaces": ["team-?"]},
+        {"watchNamespaces": ["!kube-system"]},
+        {"kopfArgs": ["--namespace=team-*"]},
+    ],
+)
+def test_namespaces_named_by_a_pattern_have_to_be_found(helm: Helm, values: Object) -> None:
+    assert set(rights(render(values, helm=helm), "ClusterRole")) == NAMESPACED | PATTERNS_ONLY
+
+
+@pytest.mark.parametrize("values", [{"watchNamespaces": ["a", "b"]}, {"kopfArgs": ["--namespace=a"]}])
+def test_namespaces_named_each_are_not_looked_for(helm: Helm, values: Object) -> None:
+    assert set(rights(render(values, helm=helm), "ClusterRole")) == NAMESPACED
 
 
 def test_leases_are_granted_in_the_releases_namespace_alone(defaults: list[Object], helm: Helm) -> None:
@@ -94,7 +115,7 @@ def test_both_ways_to_name_one_namespace_are_the_same(helm: Helm, namespaced: li
 
 
 def test_users_rights_add_to_the_roles_that_kubernetes_and_kubeflow_have(defaults: list[Object]) -> None:
-    verbs = {"view": set(READ), "edit": {*CHILD, "update", "deletecollection"}}
+    verbs = {"view": {"get", *READ}, "edit": {"get", *CHILD, "update", "deletecollection"}}
     for name, into in (("view", ("view", "edit", "admin")), ("edit", ("edit", "admin"))):
         [role] = [one for one in defaults if one["metadata"]["name"] == f"dask-dask-kubernetes-operator-{name}"]
         aggregated = {key for key in role["metadata"]["labels"] if "aggregate" in key}
@@ -114,16 +135,6 @@ def test_only_the_own_lease_can_be_read_and_renewed(defaults: list[Object], name
             (["create"], None),
             (["get", "patch"], [pick(objects, "Deployment", "metadata", "name")]),
         ]
-
-
-def test_rules_of_both_variants_are_equal_but_for_the_cluster_only_ones(
-    defaults: list[Object], namespaced: list[Object]
-) -> None:
-    cluster_rules = pick(defaults, "ClusterRole", "rules")
-    role_rules = pick(namespaced, "Role", "rules")
-    assert cluster_rules[: len(role_rules)] == role_rules
-    rest = [rule["resources"] for rule in cluster_rules[len(role_rules) :]]
-    assert rest == [["namespaces"], ["customresourcedefinitions"]]
 
 
 @pytest.mark.parametrize("kind", ["Role", "ClusterRole"])
@@ -172,3 +183,32 @@ def test_no_role_and_no_binding_when_not_wanted(helm: Helm, cluster: bool) -> No
     objects = render({"rbac": {"create": False, "cluster": cluster}}, helm=helm)
     for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"):
         assert pick(objects, kind) == ABSENT
+
+
+def test_the_page_on_rights_tells_of_each_and_of_no_other() -> None:
+    words = r"((?:`[^`]+` ?)+)"
+    page = (REPOSITORY / "docs" / "rights.md").read_text(encoding="utf-8")
+    table = page[page.index("| API group |") : page.index("No wildcard")]
+    rows = re.findall(rf"^\| (?:`([^`]+)` )?\| {words}\| {words}\| \S", table, re.MULTILINE)
+    assert len(rows) == table.count("\n| "), "each row but the heading and its line is read"
+    told = [
+        (group, resource, verb)
+        for group, resources, verbs in rows
+        for resource in re.findall("`(.+?)`", resources)
+        for verb in re.findall("`(.+?)`", verbs)
+    ]
+    assert sorted(told) == sorted(NAMESPACED | LEASES | PATTERNS_ONLY)
+
+
+def test_the_documented_role_of_users_is_that_of_the_public_documentation(defaults: list[Object]) -> None:
+    example = list(yaml.safe_load_all((REPOSITORY / "examples" / "user-role.yaml").read_text(encoding="utf-8")))
+    documented = rights(example, "ClusterRole")
+    kinds = ("daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskjobs", "daskautoscalers")
+    dask = {right for kind in kinds for right in of("kubernetes.dask.org", kind, "get", *CHILD)}
+    others = {right for kind in ("pods", "pods/status", "services") for right in of("", kind, "get", *READ)}
+    assert sorted(documented) == sorted(dask | others)
+    assert pick(example, "RoleBinding", "roleRef", "name") == pick(example, "ClusterRole", "metadata", "name")
+    edit = [one for one in defaults if one["metadata"]["name"].endswith("-edit")]
+    # Of a scale the API serves no more verbs than these.
+    meaningless = of("kubernetes.dask.org", "daskworkergroups/scale", "list", "watch", "create", "delete")
+    assert dask - meaningless <= set(rights(edit, "ClusterRole"))
