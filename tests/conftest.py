@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from pytest_kind import KindCluster
 from ci import cluster as clusters
 from ci import engine, tools
 from scripts import images
-from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Platform
+from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Platform, restricted_namespace
 
 RELEASE = "dask-operator-e2e"
 LOG_LINES = 200
@@ -58,26 +59,29 @@ def built() -> images.Built:
 
 @pytest.fixture(scope="session")
 def operator(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: images.Built) -> Iterator[None]:
-    """The operator, installed from the packaged chart as a user would."""
+    """The operator, installed from the packaged chart as a user would, where only restricted Pods are admitted."""
     images.load(built, kind_cluster.name)
     values = _beside_others(kind_cluster)
     if request.config.getoption("single_namespace"):
-        values.append(f"--set=kopfArgs={{--namespace={OPERATOR_NAMESPACE}}}")
-    with _installed(kind_cluster, built, OPERATOR_NAMESPACE, *values):
+        values += ["--set=rbac.cluster=false", f"--set=kopfArgs={{--namespace={OPERATOR_NAMESPACE}}}"]
+    kind_cluster.kubectl("apply", "-f", "-", input=json.dumps(restricted_namespace(OPERATOR_NAMESPACE)))
+    with installed(kind_cluster, built, OPERATOR_NAMESPACE, *values):
         yield
     kind_cluster.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
 
 
 @contextmanager
-def _installed(kind: KindCluster, built: images.Built, namespace: str, *values: str) -> Iterator[None]:
-    """The packaged chart as a release in a namespace."""
+def installed(kind: KindCluster, built: images.Built, namespace: str, *values: str) -> Iterator[None]:
+    """The packaged chart as a release in a namespace, which is made if it is not there."""
     environment = {**os.environ, "KUBECONFIG": str(kind.kubeconfig_path)}
     helm = str(tools.ensure(["helm"])["helm"])
     place = ["--namespace", namespace]
     install = [helm, "upgrade", "--install", RELEASE, str(built.chart), *place, *values]
     subprocess.run([*install, "--create-namespace", "--wait", "--timeout=180s"], env=environment, check=True)
-    yield
-    subprocess.run([helm, "uninstall", RELEASE, *place, "--wait"], env=environment, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([helm, "uninstall", RELEASE, *place, "--wait"], env=environment, check=True)
 
 
 def _beside_others(kind: KindCluster) -> list[str]:
@@ -101,7 +105,7 @@ def platform(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: i
     if request.config.getoption("single_namespace"):
         # Next to the one of the session, which is told to look elsewhere.
         values = ("rbac.cluster=false", f"kopfArgs={{--namespace={namespace}}}", "crds.enabled=false")
-        own = _installed(kind_cluster, built, namespace, *(f"--set={value}" for value in values))
+        own = installed(kind_cluster, built, namespace, *(f"--set={value}" for value in values))
         operator_namespace = namespace
     with own:
         yield Platform(kind_cluster, namespace, built.dask, operator_namespace)

@@ -148,6 +148,12 @@ def eventually(what: str, read: Callable[[], T], holds: Callable[[T], bool], *, 
         time.sleep(every_seconds)
 
 
+def restricted_namespace(name: str) -> Object:
+    """A namespace that admits only Pods of the Pod Security Standard "restricted"."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
 def dask_cluster(name: str, image: str, *, replicas: int) -> Object:
     """A DaskCluster as KubeCluster would make it, with an image that the test cluster holds."""
     return make_cluster_spec(name=name, image=image, n_workers=replicas)

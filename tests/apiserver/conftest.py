@@ -30,14 +30,14 @@ def kubernetes_version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def start_server(
     kubernetes_version: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], AbstractContextManager[ApiServer]]:
-    """Starts an API server with nothing installed, for tests that change what others rely on."""
+) -> Callable[..., AbstractContextManager[ApiServer]]:
+    """Starts an API server with nothing installed, and with flags, for tests that change what others rely on."""
     folder = binaries(pins().kubernetes(kubernetes_version), Cache())
-    return lambda: running(kubernetes_version, folder, tmp_path_factory.mktemp("apiserver"))
+    return lambda *flags: running(kubernetes_version, folder, tmp_path_factory.mktemp("apiserver"), *flags)
 
 
 @pytest.fixture(scope="session")
-def server(start_server: Callable[[], AbstractContextManager[ApiServer]]) -> Iterator[ApiServer]:
+def server(start_server: Callable[..., AbstractContextManager[ApiServer]]) -> Iterator[ApiServer]:
     """An API server that has the CRDs. Tests that store objects use names of their own."""
     with start_server() as started:
         install_crds(started)

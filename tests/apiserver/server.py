@@ -105,13 +105,14 @@ def resource_path(resource: dict[str, Any], namespace: str = "default", named: b
 
 
 @contextlib.contextmanager
-def running(version: str, binaries: pathlib.Path, folder: pathlib.Path) -> Iterator[ApiServer]:
+def running(version: str, binaries: pathlib.Path, folder: pathlib.Path, *flags: str) -> Iterator[ApiServer]:
     """Starts etcd and an API server on free ports; stops both at the end.
 
     Args:
         version: of the binaries, for people.
         binaries: a directory with etcd, kube-apiserver and kubectl.
         folder: an empty directory for their data and logs.
+        flags: more of them for the API server.
 
     Raises:
         RuntimeError: it was not ready in time; the message has the end of its log.
@@ -120,7 +121,7 @@ def running(version: str, binaries: pathlib.Path, folder: pathlib.Path) -> Itera
     token = secrets.token_hex(16)
     (folder / "tokens").write_text(f"{token},admin,admin,system:masters\n", encoding="utf-8")
     etcd = _etcd_command(binaries, folder, etcd_port, peer_port)
-    apiserver = _apiserver_command(binaries, folder, etcd_port, port)
+    apiserver = [*_apiserver_command(binaries, folder, etcd_port, port), *flags]
     with _process(etcd, folder / "etcd.log"), _process(apiserver, folder / "apiserver.log") as process:
         server = ApiServer(version, binaries, folder, port, token)
         deadline = time.monotonic() + START_SECONDS

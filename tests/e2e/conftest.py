@@ -1,0 +1,57 @@
+"""When the suite began, in which order it runs, and whether all of it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+# It looks back on all the others.
+LAST = "test_rights.py"
+
+_BEGAN_AT = pytest.StashKey[datetime]()
+_LEFT_OUT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing of this suite happened before now."""
+    config.stash[_BEGAN_AT] = datetime.now(UTC)
+    config.stash[_LEFT_OUT] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the last one last."""
+    items.sort(key=lambda item: item.path == HERE / LAST)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Take note of what ``-k`` and the like leave out."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.config.stash[_LEFT_OUT].append(item.nodeid)
+
+
+@pytest.fixture(scope="session")
+def began_at(request: pytest.FixtureRequest) -> datetime:
+    """When the suite began."""
+    return request.config.stash[_BEGAN_AT]
+
+
+@pytest.fixture
+def whole_suite(request: pytest.FixtureRequest) -> None:
+    """For a test that says something of the suite as a whole: it is skipped unless all the others passed.
+
+    What ``--ignore`` leaves out is no part of the suite: it has nothing to do with the way in which it is run.
+    """
+    config = request.config
+    ignored = {Path(path).resolve() for path in config.getoption("ignore") or ()}
+    missing = set(HERE.glob("test_*.py")) - ignored - {item.path for item in request.session.items}
+    chosen = [argument for argument in config.args if "::" in argument]
+    if left_out := [*sorted(path.name for path in missing), *chosen, *config.stash[_LEFT_OUT]]:
+        pytest.skip(f"only a part of the suite was run: {', '.join(left_out)[:200]}")
+    if request.session.testsfailed:
+        pytest.skip("other tests failed, and what they would have led to was not seen")
