@@ -102,15 +102,22 @@ class ClusterRow:
     """What is told of one DaskCluster.
 
     Attributes:
+        namespace: where it is.
+        name: its name.
         phase: its `status.phase`; empty as long as it has none.
         conditions: the status (True, False or Unknown) of each of its conditions, by type.
+        unsettled: type and reason of each condition, its own or of a worker group, that tells of something not as it
+            is to be.
         workers_desired: the replicas of all its worker groups.
         workers_ready: those of its workers that are ready.
         workers_draining: those of its workers that hand over their data before they go.
     """
 
+    namespace: str
+    name: str
     phase: str
     conditions: Mapping[str, str]
+    unsettled: frozenset[tuple[str, str]]
     workers_desired: int
     workers_ready: int
     workers_draining: int
@@ -134,6 +141,7 @@ class ClustersCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families with the samples of the moment."""
+        families = _families()
         phases: Tally[str] = Tally(dict.fromkeys(_PHASES, 0))
         conditions: Tally[tuple[str, str]] = Tally()
         workers: Tally[str] = Tally()
@@ -141,7 +149,8 @@ class ClustersCollector(Collector):
             phases[row.phase or "Created"] += 1
             conditions.update(row.conditions.items())
             workers.update(desired=row.workers_desired, ready=row.workers_ready, draining=row.workers_draining)
-        families = _families()
+            for kind, reason in sorted(row.unsettled):
+                families["unsettled"].add_metric([row.namespace, row.name, kind, reason], 1)
         for phase, count in sorted(phases.items()):
             families["clusters"].add_metric([phase], count)
         for (kind, status), count in sorted(conditions.items()):
@@ -159,6 +168,12 @@ def _families() -> dict[str, GaugeMetricFamily]:
             "dask_operator_cluster_conditions",
             "DaskClusters by the status of each of their conditions.",
             labels=["type", "status"],
+        ),
+        # Prometheus gives each series the operator's `namespace`, and `cluster` is often that of Kubernetes.
+        "unsettled": GaugeMetricFamily(
+            "dask_operator_cluster_unsettled",
+            "1 for each condition of a DaskCluster and its worker groups that is not as it is to be.",
+            labels=["cluster_namespace", "cluster_name", "condition", "reason"],
         ),
         "desired": GaugeMetricFamily("dask_operator_workers_desired", "Workers that all worker groups ask for."),
         "ready": GaugeMetricFamily("dask_operator_workers_ready", "Workers that are ready."),

@@ -344,6 +344,7 @@ def test_only_the_leader_tells_metrics_of_clusters(clock: Clock) -> None:
         [row] = first.reconciler.rows()
         assert (row.phase, row.workers_desired, row.workers_ready, row.workers_draining) == ("Running", 4, 4, 0)
         assert row.conditions["WorkersReady"] == "True"
+        assert (row.namespace, row.name, row.unsettled) == ("default", "simple", frozenset())
         await first.stop()
         await second.stop()
 

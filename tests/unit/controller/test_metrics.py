@@ -17,10 +17,18 @@ pytestmark = pytest.mark.unit
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 READY = {"Ready": "True", "Degraded": "False"}
+
+
+def row(name: str, phase: str, conditions: dict[str, str], *counts: int, unsettled: str = "") -> ClusterRow:
+    """A row of one DaskCluster; ``unsettled`` is a condition, and its reason is "Why"."""
+    reasons = frozenset({(unsettled, "Why")} if unsettled else ())
+    return ClusterRow("default", name, phase, conditions, reasons, *counts)
+
+
 ROWS = [
-    ClusterRow("Running", READY, workers_desired=3, workers_ready=3, workers_draining=0),
-    ClusterRow("Running", {**READY, "Ready": "False"}, workers_desired=5, workers_ready=1, workers_draining=2),
-    ClusterRow("", {}, workers_desired=0, workers_ready=0, workers_draining=0),
+    row("simple", "Running", READY, 3, 3, 0),
+    row("short", "Running", {**READY, "Ready": "False"}, 5, 1, 2, unsettled="WorkersReady"),
+    row("new", "", {}, 0, 0, 0),
 ]
 
 
@@ -44,6 +52,12 @@ def test_clusters_are_counted_by_condition() -> None:
     assert found['dask_operator_cluster_conditions{status="True",type="Ready"}'] == 1
     assert found['dask_operator_cluster_conditions{status="False",type="Ready"}'] == 1
     assert found['dask_operator_cluster_conditions{status="False",type="Degraded"}'] == 2
+
+
+def test_condition_that_is_not_as_it_is_to_be_is_told_by_cluster() -> None:
+    found = {name: value for name, value in gauges(ROWS).items() if "unsettled" in name}
+    labels = 'cluster_name="short",cluster_namespace="default",condition="WorkersReady",reason="Why"'
+    assert found == {f"dask_operator_cluster_unsettled{{{labels}}}": 1}
 
 
 def test_workers_are_added_up() -> None:
