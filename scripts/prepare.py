@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ci import engine, node_image, tools
+from ci import engine, node_image, prometheus, tools
 from ci.cache import Cache
 from ci.cli import guarded
 from ci.kubernetes import binaries
@@ -13,7 +13,7 @@ from scripts import environments, images
 
 
 def main() -> None:
-    """Have the tools, the engine, the API servers, the node image and this tree's own images."""
+    """Have the tools, the engine, the API servers, the images of a node and of Prometheus, and this tree's own."""
     cache = Cache()
     tools.ensure(cache=cache)
     environments.ensure("checkov", cache)
@@ -21,6 +21,8 @@ def main() -> None:
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)
     node_image.ensure(cache=cache)
+    prometheus.images(cache)
+    prometheus.promtool(cache)
     images.build()
 
 
