@@ -89,3 +89,35 @@ metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/*
+The groups of files/alerts.yaml, with what metrics.rules.alerts change. That file is no template: what it has in braces
+is Prometheus' own.
+*/}}
+{{- define "dask-kubernetes-operator.alerts" -}}
+{{- $rules := .Values.metrics.rules -}}
+{{- $changes := $rules.alerts | default dict -}}
+{{- $namespace := include "dask-kubernetes-operator.namespace" . -}}
+{{- $groups := .Files.Get "files/alerts.yaml" | replace "$operatorNamespace" $namespace | fromYamlArray -}}
+{{- $names := list -}}
+{{- range $group := $groups -}}
+  {{- $kept := list -}}
+  {{- range $alert := $group.rules -}}
+    {{- $names = append $names $alert.alert -}}
+    {{- $change := get $changes $alert.alert | default dict -}}
+    {{- with $rules.runbookUrl -}}
+      {{- $_ := printf "%s#%s" . ($alert.alert | lower) | set $alert.annotations "runbook_url" -}}
+    {{- end -}}
+    {{- if dig "enabled" true $change -}}
+      {{- $kept = mergeOverwrite $alert (omit $change "enabled") | append $kept -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $_ := set $group "rules" $kept -}}
+{{- end -}}
+{{- range $name := keys $changes -}}
+  {{- if not (has $name $names) -}}
+    {{- printf "metrics.rules.alerts.%s: there is no such alert; there are %s" $name (join ", " $names) | fail -}}
+  {{- end -}}
+{{- end -}}
+{{- toYaml $groups -}}
+{{- end -}}

@@ -41,6 +41,7 @@ SCHEDULERS = {"metrics": {"scheduler": {"enabled": True, "serviceMonitor": {"ena
 WORKERS = {"metrics": {"worker": {"enabled": True, "podMonitor": {"enabled": True}}}}
 OPERATOR = {"metrics": {"operator": {"podMonitor": {"enabled": True}}}}
 ALL = merge(SCHEDULERS, WORKERS, OPERATOR)
+RULES = {"metrics": {"rules": {"enabled": True}}}
 
 SERVICE_MONITOR = "metrics.scheduler.serviceMonitor"
 POD_MONITOR = "metrics.worker.podMonitor"
@@ -511,6 +512,7 @@ def no_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (POD_MONITOR, WORKERS, "PodMonitor", []),
         (POD_MONITOR, WORKERS, "PodMonitor", ["ServiceMonitor"]),
         (OPERATOR_MONITOR, OPERATOR, "PodMonitor", []),
+        ("metrics.rules", RULES, "PrometheusRule", ["PodMonitor", "ServiceMonitor"]),
     ],
 )
 def test_install_into_a_cluster_without_the_kind_is_refused(
@@ -524,8 +526,9 @@ def test_install_into_a_cluster_without_the_kind_is_refused(
 
 @pytest.mark.usefixtures("no_user")
 def test_install_into_a_cluster_with_the_kinds_goes_on(helm: Helm) -> None:
-    with api_server(["PodMonitor", "ServiceMonitor"]) as server:
-        assert install(helm, ALL, server).count("\napiVersion: monitoring.coreos.com/v1\n") == 3
+    with api_server(["PodMonitor", "PrometheusRule", "ServiceMonitor"]) as server:
+        installed = install(helm, merge(ALL, RULES), server)
+        assert installed.count("\napiVersion: monitoring.coreos.com/v1\n") == 4
 
 
 @pytest.mark.usefixtures("no_user")

@@ -25,6 +25,9 @@ WORKER_ALLOCATION = "DASK_KUBERNETES__CONTROLLER__WORKER_ALLOCATION"
 SELECTOR = {"app.kubernetes.io/name": "dask-kubernetes-operator", "app.kubernetes.io/instance": "dask"}
 DISRUPTION_BUDGET = {"replicas": 2, "podDisruptionBudget": {"enabled": True}}
 POLICY = {"networkPolicy": {"enabled": True}}
+RULES = {"metrics": {"rules": {"enabled": True}}}
+FIRST_ALERT = ("spec", "groups", 0, "rules", 0)
+BOARDS = {"metrics": {"dashboards": {"enabled": True}}}
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,27 @@ CASES: dict[str, Case] = {
         True, "PodMonitor", ("apiVersion",), "monitoring.coreos.com/v1", nested("metrics.worker.enabled", True)
     ),
     **of_monitor("metrics.operator.podMonitor", "PodMonitor", ""),
+    "metrics.rules.enabled": Case(True, "PrometheusRule", ("apiVersion",), "monitoring.coreos.com/v1"),
+    "metrics.rules.namespace": Case("monitoring", "PrometheusRule", ("metadata", "namespace"), "monitoring", RULES),
+    "metrics.rules.additionalLabels": Case({"a": "b"}, "PrometheusRule", ("metadata", "labels", "a"), "b", RULES),
+    "metrics.rules.runbookUrl": Case(
+        "https://a.test",
+        "PrometheusRule",
+        (*FIRST_ALERT, "annotations", "runbook_url"),
+        "https://a.test#daskoperatordown",
+        RULES,
+    ),
+    "metrics.rules.alerts": Case(
+        {"DaskOperatorDown": {"for": "9m"}}, "PrometheusRule", (*FIRST_ALERT, "for"), "9m", RULES
+    ),
+    "metrics.dashboards.enabled": Case(True, "ConfigMap", ("apiVersion",), "v1"),
+    "metrics.dashboards.namespace": Case("grafana", "ConfigMap", ("metadata", "namespace"), "grafana", BOARDS),
+    "metrics.dashboards.labels.grafana_dashboard": Case(
+        "yes", "ConfigMap", ("metadata", "labels", "grafana_dashboard"), "yes", BOARDS
+    ),
+    "metrics.dashboards.annotations": Case(
+        {"grafana_folder": "Dask"}, "ConfigMap", ("metadata", "annotations"), {"grafana_folder": "Dask"}, BOARDS
+    ),
     "crds.enabled": Case(False, "CustomResourceDefinition", (), ABSENT),
     "crds.keep": Case(
         False,
@@ -287,6 +311,10 @@ OWN_VALUES = {
     "livenessProbe",
     "logging.format",
     "logging.level",
+    "metrics.dashboards.annotations",
+    "metrics.dashboards.enabled",
+    "metrics.dashboards.labels.grafana_dashboard",
+    "metrics.dashboards.namespace",
     "metrics.operator.podMonitor.additionalLabels",
     "metrics.operator.podMonitor.enabled",
     "metrics.operator.podMonitor.honorLabels",
@@ -297,6 +325,11 @@ OWN_VALUES = {
     "metrics.operator.podMonitor.podTargetLabels",
     "metrics.operator.podMonitor.relabelings",
     "metrics.operator.podMonitor.scrapeTimeout",
+    "metrics.rules.additionalLabels",
+    "metrics.rules.alerts",
+    "metrics.rules.enabled",
+    "metrics.rules.namespace",
+    "metrics.rules.runbookUrl",
     "metrics.scheduler.serviceMonitor.honorLabels",
     "metrics.scheduler.serviceMonitor.relabelings",
     "metrics.scheduler.serviceMonitor.scrapeTimeout",
