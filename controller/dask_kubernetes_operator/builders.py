@@ -24,9 +24,16 @@ _API_VERSION = f"{API_GROUP}/{API_VERSION}"
 _RUNNER_CONNECT_TIMEOUT = "300s"
 
 
-def build_scheduler_deployment(cluster: DaskCluster) -> Object:
-    """The Deployment (one replica) that keeps a cluster's scheduler running."""
+def build_scheduler_deployment(cluster: DaskCluster, *, selector: Mapping[str, str] | None = None) -> Object:
+    """The Deployment (one replica) that keeps a cluster's scheduler running.
+
+    Args:
+        cluster: the cluster.
+        selector: the labels by which one that is there already selects its Pods: nobody can change them.
+    """
     name = cluster.identity.name
+    # Only what the operator sets: a selector is immutable, a user's labels are not.
+    selector = selector or naming.scheduler_labels(name)
     metadata = scheduler_metadata(cluster)
     pod_spec = _pod_spec(cluster.scheduler.pod_spec, env={})
     # A Deployment allows no other policy; manifests made for the bare scheduler pod of old releases carry one.
@@ -40,9 +47,8 @@ def build_scheduler_deployment(cluster: DaskCluster) -> Object:
             "replicas": 1,
             # Two schedulers at once would split the workers between them.
             "strategy": {"type": "Recreate"},
-            # Only what the operator sets: a selector is immutable, a user's labels are not.
-            "selector": {"matchLabels": naming.scheduler_labels(name)},
-            "template": {"metadata": _propagated(scheduler_pod_metadata(cluster)), "spec": pod_spec},
+            "selector": {"matchLabels": dict(selector)},
+            "template": {"metadata": _propagated(scheduler_pod_metadata(cluster, selector)), "spec": pod_spec},
         },
     }
 
@@ -149,9 +155,10 @@ def scheduler_metadata(cluster: DaskCluster) -> Metadata:
     return _metadata(cluster.metadata, cluster.scheduler.metadata, naming.scheduler_labels(cluster.identity.name))
 
 
-def scheduler_pod_metadata(cluster: DaskCluster) -> Metadata:
-    """Labels and annotations of a scheduler's Pod."""
-    return _with_default_labels(scheduler_metadata(cluster))
+def scheduler_pod_metadata(cluster: DaskCluster, selector: Mapping[str, str]) -> Metadata:
+    """Labels and annotations of a scheduler's Pod; those that its Deployment selects it by, it has to keep."""
+    metadata = _with_default_labels(scheduler_metadata(cluster))
+    return Metadata({**metadata.labels, **selector}, metadata.annotations)
 
 
 def default_group_metadata(cluster: DaskCluster) -> Metadata:
@@ -225,6 +232,20 @@ def owner_reference(owner: Identity) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def with_owner(references: Iterable[Mapping[str, Any]], owner: Identity) -> list[Object]:
+    """An object's owner references with one to ``owner``: as its controller, unless that is somebody else.
+
+    Only one owner can be the controller; any owner will do for garbage collection.
+    """
+    kept = [dict(reference) for reference in references]
+    own = owner_reference(owner)
+    if any(other.get("controller") and other["uid"] != owner.uid for other in kept):
+        del own["controller"]
+    if all(other["uid"] != owner.uid for other in kept):
+        return [*kept, own]
+    return [own if other["uid"] == owner.uid else other for other in kept]
 
 
 def scheduler_address(cluster: DaskCluster) -> str:

@@ -79,11 +79,12 @@ class Pod(Child):
     """A Pod of a scheduler, a worker or a job's runner: that is its ``component``.
 
     ``group`` is the worker group's name, ``ip`` is empty as long as there is none. ``status`` is kept whole for a
-    job's runner alone.
+    job's runner alone, ``owners`` are the references to its owners where they are others than the operator sets.
     """
 
     component: str
     group: str
+    owners: tuple[Body, ...]
     created_at: datetime
     phase: str
     ready_since: datetime | None
@@ -115,11 +116,21 @@ class Pod(Child):
         """The digest of what it was built from; None when it is from another operator."""
         return self.annotations.get(naming.SPEC_HASH_ANNOTATION)
 
+    @property
+    def deployment(self) -> str:
+        """The name of the Deployment whose ReplicaSet it belongs to; empty when there is none."""
+        replica_sets = (owner["name"] for owner in self.owners if owner["kind"] == "ReplicaSet")
+        return next((name.rpartition("-")[0] for name in replica_sets), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment(Child):
-    """A scheduler's Deployment; ``edited`` tells that somebody else wrote to its spec."""
+    """A scheduler's Deployment, or that of a worker of the public operator.
 
+    ``selector`` are the labels by which it knows its Pods, ``edited`` tells that somebody else wrote to its spec.
+    """
+
+    selector: Mapping[str, str]
     available: bool
     edited: bool
     problem: Problem | None
@@ -159,7 +170,8 @@ Item = Pod | Deployment | Service | CustomResource
 class Observed:
     """All that is known of one cluster name at one moment.
 
-    ``pods`` are those of workers; ``scheduler_report`` is what the Dask scheduler last said.
+    ``pods`` are those of workers, ``deployments`` those of schedulers; ``worker_deployments`` are the public
+    operator's. ``scheduler_report`` is what the Dask scheduler last said.
     """
 
     key: Key
@@ -168,6 +180,7 @@ class Observed:
     job: CustomResource | None = None
     autoscalers: tuple[CustomResource, ...] = ()
     deployments: tuple[Deployment, ...] = ()
+    worker_deployments: tuple[Deployment, ...] = ()
     services: tuple[Service, ...] = ()
     pods: tuple[Pod, ...] = ()
     scheduler_pods: tuple[Pod, ...] = ()
@@ -178,8 +191,8 @@ class Observed:
     def empty(self) -> bool:
         """Whether nothing is left that bears the cluster's name."""
         resources = (self.cluster, self.groups, self.job, self.autoscalers)
-        children = (self.deployments, self.services, self.pods, self.scheduler_pods, self.runner_pods)
-        return not any(resources + children)
+        pods = (self.pods, self.scheduler_pods, self.runner_pods)
+        return not any((*resources, *pods, self.deployments, self.worker_deployments, self.services))
 
 
 @dataclass(slots=True)
@@ -283,13 +296,18 @@ class Store:
         pods: dict[str, list[Pod]] = {component: [] for component in _COMPONENTS}
         for pod in bucket.of(PODS).values():
             pods[pod.component].append(pod)
+        deployments: dict[bool, list[Deployment]] = {False: [], True: []}
+        for deployment in bucket.of(DEPLOYMENTS).values():
+            of_worker = deployment.labels.get(naming.COMPONENT_LABEL) == naming.COMPONENT_WORKER
+            deployments[of_worker].append(deployment)
         return Observed(
             key=key,
             cluster=bucket.newest(DASK_CLUSTERS),
             groups=bucket.by_name(DASK_WORKER_GROUPS),
             job=bucket.newest(DASK_JOBS),
             autoscalers=bucket.by_name(DASK_AUTOSCALERS),
-            deployments=tuple(bucket.of(DEPLOYMENTS).values()),
+            deployments=tuple(deployments[False]),
+            worker_deployments=tuple(deployments[True]),
             services=tuple(bucket.of(SERVICES).values()),
             pods=tuple(pods[naming.COMPONENT_WORKER]),
             scheduler_pods=tuple(pods[naming.COMPONENT_SCHEDULER]),
@@ -334,6 +352,12 @@ def has_foreign_owner(meta: Body) -> bool:
     return any(not _is_dask(ref) for ref in meta.get("ownerReferences") or ())
 
 
+def _unusual_owners(meta: Body) -> tuple[Body, ...]:
+    owners = tuple(meta.get("ownerReferences") or ())
+    usual = len(owners) == 1 and _is_dask(owners[0]) and owners[0].get("controller")
+    return () if usual else owners
+
+
 def _is_dask(reference: Body) -> bool:
     return str(reference["apiVersion"]).startswith(f"{API_GROUP}/") and reference["kind"] in _OWNER_KINDS
 
@@ -369,6 +393,7 @@ def _item(resource: Resource, body: Body) -> Item:
             **common,
             component=component,
             group=labels.get(naming.WORKER_GROUP_NAME_LABEL, ""),
+            owners=_unusual_owners(meta),
             created_at=parse_time(meta["creationTimestamp"]),
             phase=status.get("phase", "Pending"),
             ready_since=parse_time(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
@@ -381,7 +406,8 @@ def _item(resource: Resource, body: Body) -> Item:
         available = _condition(status, "Available").get("status") == "True"
         failure = _condition(status, "ReplicaFailure")
         problem = _refused(failure) if failure.get("status") == "True" else None
-        return Deployment(**common, available=available, edited=edited, problem=problem)
+        selector = ((body.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+        return Deployment(**common, selector=selector, available=available, edited=edited, problem=problem)
     return Service(**common, edited=edited)
 
 

@@ -151,7 +151,7 @@ class DaskWorld(SchedulerClient):
         return Worker(
             address=f"tcp://{host}:{port}",
             host=host,
-            name=meta["name"],
+            name=_given_name(pod),
             managed_bytes=held * 1000,
             tasks=0,
             status="closing_gracefully" if meta["uid"] in self._retiring else "running",
@@ -188,3 +188,10 @@ class DaskWorld(SchedulerClient):
             if not holders:
                 del self._holders[result]
                 self.lost.append(result)
+
+
+def _given_name(pod: Object) -> str:
+    """A worker's name is in its environment: that of its Pod, unless another operator made it."""
+    containers = pod["spec"].get("containers") or [{}]
+    given = [variable["value"] for variable in containers[0].get("env", ()) if variable["name"] == "DASK_WORKER_NAME"]
+    return str(given[0] if given else pod["metadata"]["name"])

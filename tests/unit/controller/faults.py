@@ -254,6 +254,7 @@ class Scenario:
         workers: of each group, how many workers are alive at least and at most at any moment from then on.
         garbage_collection: whether children of what was deleted go by themselves.
         target: how many workers the scheduler wants before.
+        unattended: whether no controller has been there before it is asked for.
         counted: which of what is created and deleted is always the same; empty for all.
         seconds: how long it takes at most if nothing goes wrong.
     """
@@ -263,6 +264,7 @@ class Scenario:
     workers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     garbage_collection: bool = True
     target: int = 0
+    unattended: bool = False
     counted: tuple[str, ...] = ()
     seconds: float = CONVERGED_SECONDS
 
@@ -670,11 +672,13 @@ def at_rest(scenario: Scenario, clock: Clock) -> World:
         world.now = clock
         stage = Stage(world, scenario, Fault())
         scenario.prepare(world)
-        stage.start()
+        if not scenario.unattended:
+            stage.start()
         life = asyncio.create_task(stage.live())
         await asyncio.sleep(_AT_REST_SECONDS)
         life.cancel()
-        await stage.kill()
+        if stage.operators:
+            await stage.kill()
 
     simulate(play)
     return world
@@ -702,10 +706,13 @@ def perform(
         await asyncio.sleep(_AT_REST_SECONDS)
         stage = Stage(world.copy(), scenario, fault)
         stage.world.now = clock
-        stage.start()
+        if not scenario.unattended:
+            stage.start()
         life = asyncio.create_task(stage.live())
         await asyncio.sleep(1)
         stage.asked = True
+        if scenario.unattended:
+            stage.start()
         mischief = asyncio.create_task(fault.run(stage))
         await asyncio.sleep(0)
         await scenario.ask(stage)

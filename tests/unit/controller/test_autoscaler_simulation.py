@@ -188,6 +188,7 @@ class Simulation:
                     terminating=False,
                     component="worker",
                     group=body["metadata"]["name"],
+                    owners=(),
                     created_at=NOW + timedelta(seconds=pod.made_at),
                     phase="Running" if ready else "Pending",
                     ready_since=ready_at if ready else None,

@@ -25,7 +25,7 @@ from dask_kubernetes_operator.resources import (
 )
 from dask_kubernetes_operator.scheduler import Worker
 
-from . import faults, jobs
+from . import faults, jobs, public
 from .faults import Fault, Scenario, Stage
 from .objects import Object, cluster, group
 from .operator import Clock
@@ -78,6 +78,10 @@ def everybody_holds_something(stage: Stage) -> None:
     for number, pod in enumerate(stage.world.live_pods()):
         if pod["status"]["phase"] == "Running":
             stage.dask.place(f"result-{number}", pod["metadata"]["name"])
+
+
+async def none_asks(_stage: Stage) -> None:
+    """The operator is there now."""
 
 
 async def create(stage: Stage) -> None:
@@ -242,8 +246,16 @@ SCENARIOS = {
 }
 
 
+LEFT = {"simple-default": 2, "simple-extra": 1}
+SCENARIOS["take over"] = Scenario(
+    public.left(LEFT),
+    none_asks,
+    workers={name: (count, count) for name, count in LEFT.items()},
+    unattended=True,
+)
+
 # In these everything goes wrong at every moment, in the others something does.
-MAIN = ("create", "scale up", "scale down", "update", "delete", "job")
+MAIN = ("create", "scale up", "scale down", "update", "delete", "job", "take over")
 OTHERS = tuple(name for name in SCENARIOS if name not in MAIN)
 
 _repertoire = faults.Repertoire(SCENARIOS)
@@ -275,6 +287,7 @@ ALIVE = {
     "delete and create job": {},
     "autoscale up": {"simple-default": 4},
     "autoscale down": {"simple-default": 1},
+    "take over": LEFT,
 }
 
 

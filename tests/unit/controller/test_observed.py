@@ -172,6 +172,7 @@ def test_pod_is_read_whole() -> None:
             terminating=False,
             component="worker",
             group="simple-default",
+            owners=(),
             created_at=LONG_AGO,
             phase="Running",
             ready_since=LONG_AGO,

@@ -235,7 +235,10 @@ class World:
         return self._store(resource, _copy(body), "ADDED")
 
     def collect_garbage(self) -> None:
-        """Delete what has owners of which none is there any more; owners of kinds unknown here are there."""
+        """Delete what has owners of which none is there any more; owners of kinds unknown here are there.
+
+        What has another one only loses its reference to the one that is gone.
+        """
         uids = {body["metadata"]["uid"] for body in self._objects.values()}
         kinds = {resource.kind for resource in WATCHED} | {"ReplicaSet"}
         for (resource, namespace, name), body in list(self._objects.items()):
@@ -243,6 +246,9 @@ class World:
             there = [reference["uid"] in uids or reference["kind"] not in kinds for reference in references]
             if references and not any(there):
                 self.delete(resource, namespace, name)
+            elif not all(there):
+                left = [reference for reference, known in zip(references, there, strict=True) if known]
+                self._store(resource, {**body, "metadata": {**body["metadata"], "ownerReferences": left}}, "MODIFIED")
 
     def run_nodes(self, *, starting: bool = True) -> None:
         """End what is terminating, keep a Pod for each Deployment, and start what is pending."""
@@ -265,24 +271,40 @@ class World:
         self._set_status(PODS, pod, status)
 
     def _run_deployment(self, deployment: Object) -> None:
-        """Keep one Pod of the present template, the old one gone before the new one comes."""
+        """Keep one Pod of the present template, the old one gone before the new one comes.
+
+        Its ReplicaSet, which is not kept apart from it, lets go of a Pod that has not the labels that it selects by.
+        """
         meta, template = deployment["metadata"], deployment["spec"].get("template")
         if template is None:
             return
-        name = f"{meta['name']}-pod"
-        try:
-            pod = self.get(PODS, name, meta["namespace"])
-        except ApiError:
-            replica_set = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": meta["name"], "uid": meta["uid"]}
-            metadata = {**_copy(template["metadata"]), "name": name, "ownerReferences": [replica_set]}
-            pod = self.create(PODS, meta["namespace"], {"metadata": metadata, "spec": template["spec"]})
-        outdated = pod["spec"] != template["spec"] or pod["metadata"]["ownerReferences"][0]["uid"] != meta["uid"]
-        if outdated and not pod["metadata"].get("deletionTimestamp"):
-            pod = self.delete(PODS, meta["namespace"], name)
+        own = [pod for pod in self.all(PODS) if _is_of(deployment, pod)]
+        for pod in own:
+            selector = deployment["spec"]["selector"]["matchLabels"]
+            if not selector.items() <= pod["metadata"]["labels"].items():
+                self._release(deployment, pod)
+        own = [pod for pod in self.all(PODS) if _is_of(deployment, pod)]
+        pod = own[0] if own else self._create_pod(deployment)
+        if pod["spec"] != template["spec"] and not pod["metadata"].get("deletionTimestamp"):
+            pod = self.delete(PODS, meta["namespace"], pod["metadata"]["name"])
         running = pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
         wanted = {"conditions": [{"type": "Available", "status": "True" if running else "False"}]}
         if deployment.get("status") != wanted:
             self._set_status(DEPLOYMENTS, deployment, wanted)
+
+    def _create_pod(self, deployment: Object) -> Object:
+        """The first Pod of a Deployment has a name that tests know, later ones where that is taken another one."""
+        meta, template = deployment["metadata"], deployment["spec"]["template"]
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{meta['name']}-1", "uid": meta["uid"]}
+        taken = (PODS, meta["namespace"], f"{meta['name']}-pod") in self._objects
+        name = f"{meta['name']}-pod-{self._uid}" if taken else f"{meta['name']}-pod"
+        owner = {**reference, "controller": True, "blockOwnerDeletion": True}
+        metadata = {**_copy(template["metadata"]), "name": name, "ownerReferences": [owner]}
+        return self.create(PODS, meta["namespace"], {"metadata": metadata, "spec": template["spec"]})
+
+    def _release(self, deployment: Object, pod: Object) -> None:
+        owners = [o for o in pod["metadata"]["ownerReferences"] if o["uid"] != deployment["metadata"]["uid"]]
+        self._store(PODS, {**pod, "metadata": {**pod["metadata"], "ownerReferences": owners}}, "MODIFIED")
 
     # Inside
 
@@ -440,6 +462,11 @@ def _selects(selector: str | None, body: Object) -> bool:
 
 def _watches(resource: Resource, body: Object) -> bool:
     return _selects(_WATCH_LABEL.get(resource), body)
+
+
+def _is_of(deployment: Object, pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == deployment["metadata"]["uid"] for owner in owners)
 
 
 def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:

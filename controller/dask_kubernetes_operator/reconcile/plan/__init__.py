@@ -17,7 +17,7 @@ from .doomed import alive_uids, remove_doomed
 from .draft import UNLIMITED, Allocation, Draft, Plan
 from .groups import adopt, ensure_default_group
 from .job import misses_runner, plan_job
-from .legacy import release
+from .legacy import claimed, release
 from .rest import decide_rest
 from .scheduler import ensure_scheduler
 from .workers import WorkerPlanner
@@ -44,6 +44,7 @@ def plan(
 
     Raises nothing for a custom resource that cannot be read: that becomes its condition.
     """
+    observed = claimed(observed)
     draft = Draft(now, new_suffix, allocation, failure)
     alive = alive_uids(observed)
     remove_doomed(draft, observed, alive)

@@ -46,7 +46,7 @@ def remove_doomed(draft: Draft, observed: Observed, alive: frozenset[str]) -> No
             draft.actions.extend(Delete(PODS, pod.name, pod.uid) for pod in doomed)
     singly = (
         (PODS, observed.runner_pods),
-        (DEPLOYMENTS, observed.deployments),
+        (DEPLOYMENTS, (*observed.deployments, *observed.worker_deployments)),
         (SERVICES, observed.services),
     )
     for resource, children in singly:

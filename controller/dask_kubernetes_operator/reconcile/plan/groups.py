@@ -40,7 +40,7 @@ def ensure_default_group(
     if metadata:
         patch["metadata"] = {"uid": group.identity.uid, **metadata}
         draft.actions.append(Patch(DASK_WORKER_GROUPS, name, patch))
-    if group.worker.pod_spec != cluster.worker.pod_spec:
+    if is_behind(cluster, group):
         replaced: list[builders.Object] = [
             {"op": "replace", "path": "/metadata/uid", "value": group.identity.uid},
             {"op": "replace", "path": "/spec/worker/spec", "value": cluster.worker.pod_spec},
@@ -48,13 +48,16 @@ def ensure_default_group(
         draft.actions.append(Patch(DASK_WORKER_GROUPS, name, replaced))
 
 
+def is_behind(cluster: DaskCluster, group: DaskWorkerGroup) -> bool:
+    """Whether a group is about to get another pod spec from its cluster."""
+    name = naming.default_worker_group_name(cluster.identity.name)
+    own = group.identity.name == name and cluster.identity.uid in group.owner_uids
+    return own and group.worker.pod_spec != cluster.worker.pod_spec
+
+
 def adopt(cluster: DaskCluster, group: DaskWorkerGroup) -> Patch:
     """Have a group go when its cluster goes."""
-    reference = builders.owner_reference(cluster.identity)
-    if any(other.get("controller") for other in group.owner_references):
-        # Only one owner can be the controller; any owner will do for garbage collection.
-        del reference["controller"]
-    references = [*(dict(other) for other in group.owner_references), reference]
+    references = builders.with_owner(group.owner_references, cluster.identity)
     # A list is replaced whole: refused, when somebody else changed it meanwhile.
     metadata = {"resourceVersion": group.resource_version, "ownerReferences": references}
     return Patch(DASK_WORKER_GROUPS, group.identity.name, {"metadata": metadata})

@@ -30,9 +30,10 @@ def ensure_scheduler(
         _keep_service(draft, cluster, services[0])
     elif _is_free(name, observed.services, alive):
         draft.actions.append(Create(SERVICES, builders.build_scheduler_service(cluster)))
+    selector = deployments[0].selector if deployments else {}
     for pod in observed.scheduler_pods:
         if not pod.terminating:
-            _propagate(draft, PODS, pod, builders.scheduler_pod_metadata(cluster))
+            _propagate(draft, PODS, pod, builders.scheduler_pod_metadata(cluster, selector))
 
 
 def _is_free(name: str, children: tuple[Child, ...], alive: frozenset[str]) -> bool:
@@ -59,8 +60,8 @@ def _keep_deployment(draft: Draft, cluster: DaskCluster, present: Deployment) ->
 
 
 def _restore_deployment(draft: Draft, cluster: DaskCluster, present: Deployment, event: Event) -> None:
-    spec = builders.build_scheduler_deployment(cluster)["spec"]
-    # Not the selector, which nobody can change.
+    # One that the public operator made selects by the labels that the cluster had then, too.
+    spec = builders.build_scheduler_deployment(cluster, selector=present.selector)["spec"]
     replaced = [_replace(f"/spec/{part}", spec[part]) for part in ("replicas", "strategy", "template")]
     patch = [*replaced, *_signed(present, builders.scheduler_hash(cluster))]
     draft.actions.append(Patch(DEPLOYMENTS, present.name, patch, events=(event,)))

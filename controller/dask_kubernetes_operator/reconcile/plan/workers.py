@@ -20,6 +20,8 @@ from ..observed import Observed, Pod, parse_time
 from ..report import Workers
 from ..staff import REGISTRATION_DEADLINE, Roster, Staff, staff_of
 from .draft import Draft
+from .groups import is_behind
+from .legacy import dissolve
 
 # A worker that ends is replaced at once, but none is started more often than this in its place: one that ends
 # right after its start would else be created again for ever, as fast as the API server allows.
@@ -57,6 +59,7 @@ class WorkerPlanner:
 
     def ensure(self, group: DaskWorkerGroup, *, wanted: int) -> None:
         """Bring a group to ``wanted`` workers of the present spec."""
+        dissolve(self._draft, group, self._observed)
         staff = staff_of(group, self._cluster, self._observed)
         drain_timeout = timedelta(seconds=drain_timeout_seconds(group, self._cluster))
         self._end_draining(staff, drain_timeout)
@@ -84,6 +87,7 @@ class WorkerPlanner:
 
     def dismiss(self, group: DaskWorkerGroup) -> None:
         """Delete all workers of a group at once: their scheduler goes too, and nobody is left to take their data."""
+        dissolve(self._draft, group, self._observed, with_pods=True)
         labels = naming.worker_labels(group.cluster_name, group.identity.name)
         pods = [pod for pod in self._observed.pods if group.identity.uid in pod.owner_uids and not pod.terminating]
         if pods:
@@ -96,11 +100,18 @@ class WorkerPlanner:
         for pod in (*staff.staying, *staff.draining):
             if pod.uid in going:
                 continue
-            changes = builders.metadata_patch(pod.labels, pod.annotations, metadata)
-            if pod.spec_hash is None:
+            changes: builders.Object = {}
+            if not pod.deployment:
+                # A ReplicaSet knows its Pods by their labels, and would replace one that has others.
+                changes.update(builders.metadata_patch(pod.labels, pod.annotations, metadata))
+            if pod.spec_hash is None and not is_behind(self._cluster, group):
                 # Made by an earlier operator, and running: taken as it is.
                 note = {naming.SPEC_HASH_ANNOTATION: builders.worker_hash(group, self._cluster)}
                 changes["annotations"] = {**changes.get("annotations", {}), **note}
+            owners = builders.with_owner(pod.owners, group.identity)
+            if pod.owners and owners != list(pod.owners):
+                # A list is replaced whole: refused, when somebody else changed it meanwhile.
+                changes.update(resourceVersion=str(pod.version), ownerReferences=owners)
             if changes:
                 self._draft.actions.append(Patch(PODS, pod.name, {"metadata": {"uid": pod.uid, **changes}}))
 
@@ -130,7 +141,11 @@ class WorkerPlanner:
         return held
 
     def _release(self, candidates: Sequence[Pod], count: int, give_up_at: datetime | None) -> None:
-        """Have ``count`` of the candidates go: those first that can have no data."""
+        """Have ``count`` of the candidates go: those first that can have no data.
+
+        One that a ReplicaSet would replace waits until it is taken over.
+        """
+        candidates = [pod for pod in candidates if not pod.deployment]
         if count <= 0:
             return
         draft = self._draft
