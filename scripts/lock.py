@@ -18,6 +18,7 @@ LOCKS = {
     "controller/pyproject.toml": "controller/requirements.txt",
     "controller/requirements-build.in": "controller/requirements-build.txt",
     "examples/image/requirements.in": "examples/image/requirements.txt",
+    "tests/public/requirements.in": "tests/public/requirements.txt",
 }
 OLDEST_PYTHON = "3.11"
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from ci import tools
 from ci.cache import key
+from tests import public
 from tests.bench.control_plane import (
     OPERATOR_NAMESPACE,
     ControlPlane,
@@ -31,10 +32,10 @@ from tests.bench.control_plane import (
     wait_until,
     write_kubeconfig,
 )
+from tests.environments import environment, uv_pip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "bench"
-PEER_REQUIREMENTS = pathlib.Path(__file__).parent / "peer.txt"
 RELEASE = "operator"
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -99,21 +100,19 @@ class Running:
 def ours() -> Operator:
     """The operator of this tree: chart and controller as they are now, also when they change while it is measured."""
     controller = ROOT / "controller"
-    environment = _environment("ours", key(controller), _install_controller)
+    folder = environment("ours", key(controller), _install_controller)
     chart = BUILD / "chart"
     shutil.rmtree(chart, ignore_errors=True)
     shutil.copytree(ROOT / "chart" / "dask-kubernetes-operator", chart)
     entrypoint = re.search(r"^ENTRYPOINT (\[.*\])$", (controller / "Dockerfile").read_text(), re.MULTILINE)
     assert entrypoint, "controller/Dockerfile has no ENTRYPOINT"
-    return Operator("ours", chart, environment, tuple(json.loads(entrypoint[1])), "DASK_OPERATOR_HTTP_PORT")
+    return Operator("ours", chart, folder, tuple(json.loads(entrypoint[1])), "DASK_OPERATOR_HTTP_PORT")
 
 
 def peer() -> Operator:
     """The public operator, with the chart and the definitions that its wheel brings."""
-    environment = _environment("peer", key(PEER_REQUIREMENTS), _install_peer)
-    (package,) = environment.glob("lib/python*/site-packages/dask_kubernetes")
-    chart = package / "operator" / "deployment" / "helm" / "dask-kubernetes-operator"
-    return Operator("peer", chart, environment, ("kopf", "run", "-m", "dask_kubernetes.operator.controller"))
+    entrypoint = ("kopf", "run", "-m", "dask_kubernetes.operator.controller")
+    return Operator("peer", public.chart(), public.installed(), entrypoint)
 
 
 def install(operator: Operator, plane: ControlPlane) -> None:
@@ -205,32 +204,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _environment(name: str, content: str, install_into: Any) -> pathlib.Path:
-    """A virtual environment of that content, made unless it is there."""
-    folder = BUILD / "environments" / f"{name}-{content}"
-    whole = folder / ".whole"
-    if not whole.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-        install_into(folder)
-        whole.touch()
-    return folder
-
-
-def _install_controller(environment: pathlib.Path) -> None:
+def _install_controller(folder: pathlib.Path) -> None:
     controller = ROOT / "controller"
-    _uv_pip("sync", environment, "--require-hashes", str(controller / "requirements.txt"))
-    wheels = environment / "wheels"
+    uv_pip("sync", folder, "--require-hashes", str(controller / "requirements.txt"))
+    wheels = folder / "wheels"
     # Built with what the workspace has, as everything here is built.
     build = [*("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)]
     subprocess.run([sys.executable, "-m", "uv", *build, "--out-dir", str(wheels), str(controller)], check=True)
-    _uv_pip("install", environment, "--no-deps", "--compile-bytecode", *map(str, wheels.glob("*.whl")))
-
-
-def _install_peer(environment: pathlib.Path) -> None:
-    _uv_pip("sync", environment, "--compile-bytecode", "--require-hashes", str(PEER_REQUIREMENTS))
-
-
-def _uv_pip(verb: str, environment: pathlib.Path, *arguments: str) -> None:
-    python = str(environment / "bin" / "python")
-    subprocess.run([sys.executable, "-m", "uv", "pip", verb, "--quiet", "--python", python, *arguments], check=True)
+    uv_pip("install", folder, "--no-deps", "--compile-bytecode", *map(str, wheels.glob("*.whl")))
