@@ -1,9 +1,9 @@
 """Build the images and package the chart with chartpress, without touching the working tree.
 
-chartpress writes the tags it derives from git history into the chart's files. It therefore works on a clone to
-which the working tree's uncommitted changes are committed: an interrupted build leaves nothing behind, what is built
-is what is on disk, and its tag names it. The commit is made of nothing but contents and the parent's date, so that
-the same contents have the same tag.
+chartpress writes the tags it derives from git history into the chart's files. It therefore works on a clone: of an
+older revision, or with the working tree's uncommitted changes committed to it. An interrupted build leaves nothing
+behind, what is built is what is on disk, and its tag names it. The commit is made of nothing but contents and the
+parent's date, so that the same contents have the same tag.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import chartpress
@@ -32,6 +34,10 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = "chart/dask-kubernetes-operator"
 CONTROLLER_IMAGE = "dask-kubernetes-operator"
 DEMO_IMAGE = "dask-kubernetes-operator-demo"
+
+# What the tests upgrade from and roll back to: with each release it becomes the tag of that release. Nothing is
+# released yet; this one has definitions of an older schema, and a controller that knows less.
+PREVIOUS_RELEASE = "9a67c20a410ef5bf171401ecc149cc8b106296ca"
 
 # Images are pushed nowhere unless this names where to: for a cluster that is not a kind cluster on this machine.
 PREFIX_VARIABLE = "IMAGE_PREFIX"
@@ -55,21 +61,27 @@ class Built:
     dask: str
 
 
-def build() -> Built:
+def build(revision: str | None = None) -> Built:
     """Build what is not built yet.
 
+    Args:
+        revision: of git, such as ``PREVIOUS_RELEASE``; None for what is on disk.
+
     Raises:
-        Failure: this is no git checkout, or a build failed.
+        Failure: this is no git checkout, the revision is not in its history, or a build failed.
     """
     base = base_image.ensure()
     helm = tools.ensure(["helm"])["helm"]
     log = Cache().log("images")
-    with _snapshot() as tree, console.step("build the images and package the chart") as step:
+    what = f" of {revision}" if revision else ""
+    with _snapshot(revision) as tree, console.step(f"build the images and package the chart{what}") as step:
         environment = {"BASE_IMAGE": base, **_builder_environment()}
         build_all = [sys.executable, "-m", "chartpress", *_registry_options()]
         run(build_all, step=step, log=log, what="chartpress", cwd=tree, env=environment)
-        references = _references(tree)
-        target = ROOT / "build" / "charts"
+        # chartpress remembers for as long as its process lives what it once read from git, of whatever tree.
+        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as apart:
+            references = apart.submit(_references, tree).result()
+        target = ROOT / "build" / "charts" / (revision or "tree")
         shutil.rmtree(target, ignore_errors=True)
         package = [str(helm), "package", CHART, "--destination", str(target)]
         run(package, step=step, log=log, what="helm package", cwd=tree)
@@ -124,26 +136,41 @@ def _builder_environment() -> dict[str, str]:
 
 
 @contextmanager
-def _snapshot() -> Iterator[Path]:
-    """A clone of the repository at what is on disk."""
+def _snapshot(revision: str | None) -> Iterator[Path]:
+    """A clone of the repository at a revision, or at what is on disk."""
     if not (ROOT / ".git").exists():
         raise Failure("This is no git checkout, and versions come from git history; clone the repository with git.")
     with tempfile.TemporaryDirectory(prefix="snapshot-") as directory:
         tree = Path(directory) / "tree"
         _git("clone", "--quiet", "--shared", str(ROOT), str(tree), cwd=ROOT)
-        changed = _git("diff", "--name-only", "-z", "HEAD", "--", *SOURCES, cwd=ROOT)
-        untracked = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *SOURCES, cwd=ROOT)
-        for name in filter(None, (changed + untracked).split("\0")):
-            _carry_over(ROOT / name, tree / name)
-        _git("add", "--all", cwd=tree)
-        if _git("status", "--porcelain", cwd=tree):
-            date = _git("log", "-1", "--format=%cI", cwd=tree).strip()
-            who = {"NAME": "snapshot", "EMAIL": "snapshot@localhost", "DATE": date}
-            environment = {
-                f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()
-            }
-            _git("commit", "--quiet", "--no-verify", "--message", "snapshot", cwd=tree, env=environment)
+        if revision:
+            _check_out(revision, tree)
+        else:
+            _commit_what_is_on_disk(tree)
         yield tree
+
+
+def _check_out(revision: str, tree: Path) -> None:
+    try:
+        _git("checkout", "--quiet", "--detach", revision, cwd=tree)
+    except Failure as failure:
+        raise Failure(
+            f"The history of this checkout does not reach back to {revision}; get all of it with:"
+            " git fetch --unshallow"
+        ) from failure
+
+
+def _commit_what_is_on_disk(tree: Path) -> None:
+    changed = _git("diff", "--name-only", "-z", "HEAD", "--", *SOURCES, cwd=ROOT)
+    untracked = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *SOURCES, cwd=ROOT)
+    for name in filter(None, (changed + untracked).split("\0")):
+        _carry_over(ROOT / name, tree / name)
+    _git("add", "--all", cwd=tree)
+    if _git("status", "--porcelain", cwd=tree):
+        date = _git("log", "-1", "--format=%cI", cwd=tree).strip()
+        who = {"NAME": "snapshot", "EMAIL": "snapshot@localhost", "DATE": date}
+        environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+        _git("commit", "--quiet", "--no-verify", "--message", "snapshot", cwd=tree, env=environment)
 
 
 def _carry_over(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from scripts import environments, images
 
 
 def main() -> None:
-    """Have the tools, the engine, the API servers, the images of a node and of Prometheus, and this tree's own."""
+    """Have tools, engine, API servers, and the images of a node, of Prometheus, of this tree and the release before."""
     cache = Cache()
     tools.ensure(cache=cache)
     environments.ensure("checkov", cache)
@@ -24,6 +24,7 @@ def main() -> None:
     prometheus.images(cache)
     prometheus.promtool(cache)
     images.build()
+    images.build(images.PREVIOUS_RELEASE)
 
 
 if __name__ == "__main__":
