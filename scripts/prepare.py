@@ -13,7 +13,7 @@ from scripts import environments, images
 
 
 def main() -> None:
-    """Have tools, engine, API servers, and the images of a node, of Prometheus, of this tree and the release before."""
+    """Have tools, engine, API servers, and all images: of nodes, Prometheus, this tree and the release before it."""
     cache = Cache()
     tools.ensure(cache=cache)
     environments.ensure("checkov", cache)

@@ -20,6 +20,7 @@ import kopf
 from . import logs, naming
 from .controller import CHILDREN, WATCH_SECONDS, WATCHED, Controller, StartError
 from .kube import CONNECT_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, Credentials, new_session
+from .login import credentials as _credentials
 from .plugins import load_plugins
 from .resources import Resource
 from .settings import SettingsError, read_settings
@@ -174,13 +175,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 def _controller(memo: kopf.Memo) -> Controller:
     return cast(Controller, memo.controller)
-
-
-def _credentials(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
-    found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
-    if found is None:
-        raise kopf.LoginError("there is no ServiceAccount and no kubeconfig to reach the API server with")
-    return found
 
 
 def _give_up() -> None:

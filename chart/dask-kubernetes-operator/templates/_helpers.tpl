@@ -73,6 +73,12 @@ The image by its tag, and by its digest if there is one.
 {{- $name }}:{{ .Values.image.tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
+{{- define "dask-kubernetes-operator.imagePullSecrets" -}}
+{{- range .Values.imagePullSecrets }}
+- name: {{ if kindIs "map" . }}{{ .name | quote }}{{ else }}{{ . | quote }}{{ end }}
+{{- end }}
+{{- end -}}
+
 {{/*
 The namespaces that are watched, as {"all": bool, "names": [string], "others": [string]}: those that watchNamespaces or
 kopfArgs name, and what else is in kopfArgs. A name may be one of kopf's patterns.

@@ -25,6 +25,11 @@ names the value. What a single value can tell, values.schema.json has refused by
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- with .Values.tests.namespace -}}
+  {{- if and $watched.names (not (has . $watched.names)) (not (regexMatch "[^-a-z0-9 ]" (join " " $watched.names))) -}}
+    {{- printf "tests.namespace: the operator does not serve %s, but %s" . (join ", " $watched.names) | fail -}}
+  {{- end -}}
+{{- end -}}
 {{- with .Values.podDisruptionBudget -}}
   {{- if and .enabled (lt (int $.Values.replicas) 2) -}}
     {{- fail "podDisruptionBudget.enabled: with one pod no node could be drained; set replicas to 2 or more" -}}

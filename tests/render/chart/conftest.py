@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.render.chart.helm import HELMS, Helm, Object, find_helm, render
+from tests.render.chart.helm import HELMS, OF_A_CLUSTER, Helm, Object, find_helm, render
 
 
 @pytest.fixture(scope="session", params=HELMS)
@@ -23,6 +23,12 @@ def defaults(helm: Helm) -> list[Object]:
 def defaults_with_crds(helm: Helm) -> list[Object]:
     """What the chart renders when nothing is set."""
     return render(helm=helm, crds=True)
+
+
+@pytest.fixture(scope="session")
+def defaults_with_tests(helm: Helm) -> list[Object]:
+    """What Helm installs into a cluster when nothing is set, without the custom resource definitions."""
+    return render(helm=helm, api_versions=OF_A_CLUSTER)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,9 @@ HELMS = ("helm3", "helm4")
 #: Helm is told which Kubernetes to render for: the one it would assume depends on how it was built.
 KUBE_VERSION = "1.34.0"
 
+#: What tells a cluster from none: it names its kinds.
+OF_A_CLUSTER = ("v1/Namespace",)
+
 #: What ``pick`` gives for what is not there; ``None`` is a value that can be rendered.
 ABSENT = "<absent>"
 
@@ -121,6 +124,7 @@ def render(
     namespace: str = "dask-operator",
     crds: bool = False,
     kube_version: str = KUBE_VERSION,
+    api_versions: Iterable[str] = (),
     chart: Path = CHART,
 ) -> list[Object]:
     """Render the chart as ``helm template`` does.
@@ -132,6 +136,7 @@ def render(
         namespace: Namespace of the release.
         crds: Whether the custom resource definitions stay in. They are large, and few tests are about them.
         kube_version: The Kubernetes that Helm renders for.
+        api_versions: What it has besides what ``helm template`` assumes; ``OF_A_CLUSTER`` for a real one.
         chart: Where the chart is.
 
     Returns:
@@ -147,6 +152,7 @@ def render(
         f"--namespace={namespace}",
         f"--kube-version={kube_version}",
         "--values=-",
+        *(f"--api-versions={each}" for each in api_versions),
         *([] if crds else ["--set=crds.enabled=false"]),
         stdin=json.dumps(values or {}),
     )
@@ -174,6 +180,12 @@ def container(objects: Iterable[Object]) -> Object:
     """Return the operator's container, which is the only one."""
     (only,) = pod_spec(objects)["containers"]
     result: Object = only
+    return result
+
+
+def job_of_test(objects: Iterable[Object]) -> Object:
+    """Return the DaskJob that ``helm test`` has its Pod run."""
+    result: Object = json.loads(pick(objects, "Pod", "spec", "containers", 0, "args", -1))
     return result
 
 

@@ -97,8 +97,8 @@ def notes_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return chart
 
 
-def notes(helm: Helm, chart: Path, values: dict[str, Any] | None = None, *, crds: bool = True) -> str:
-    objects = render(values, helm=helm, chart=chart, crds=crds)
+def notes(helm: Helm, chart: Path, values: dict[str, Any] | None = None, *, crds: bool = True, **release: str) -> str:
+    objects = render(values, helm=helm, chart=chart, crds=crds, **release)
     text: str = pick(objects, "ConfigMap", "data", "notes")
     return text
 
@@ -112,7 +112,8 @@ def test_notes_say_what_to_do_next(helm: Helm, notes_chart: Path) -> None:
     assert "kubectl get pods -n dask-operator -l app.kubernetes.io/instance=dask" in text
     assert "kubectl apply -n <namespace> -f cluster.yaml" in text
     assert "kubectl get daskclusters -A" in text
-    assert len(text.splitlines()) < 20
+    assert "helm test -n dask-operator dask\n" in text
+    assert len(text.splitlines()) < 24
 
 
 def test_notes_of_a_default_install_hold_no_warning(helm: Helm, notes_chart: Path) -> None:
@@ -141,6 +142,23 @@ def test_notes_put_no_pattern_into_a_command(helm: Helm, notes_chart: Path, patt
     assert f"Serves:  namespace {pattern}\n" in text
     assert "kubectl apply -n <namespace> -f cluster.yaml" in text
     assert "kubectl get daskclusters -A" in text
+
+
+def test_notes_send_nobody_to_where_nothing_is(helm: Helm, notes_chart: Path) -> None:
+    values = {"namespaceOverride": "elsewhere", "fullnameOverride": "mine", "watchNamespaces": ["team-a"]}
+    text = notes(helm, notes_chart, values, release="r", namespace="here")
+    assert "kubectl rollout status -n elsewhere deployment/mine\n" in text
+    assert "kubectl get pods -n elsewhere -l app.kubernetes.io/instance=r\n" in text
+    assert "helm test -n here r\n" in text, "Helm's record is in the namespace of the release"
+    assert "kubectl apply -n team-a -f cluster.yaml\n" in text
+    assert "kubectl get daskclusters -n team-a" in text
+
+
+def test_notes_warn_of_an_uninstall_that_takes_everything_with_it(helm: Helm, notes_chart: Path) -> None:
+    said = "`helm uninstall` deletes the custom resource definitions, and with them every Dask object there is"
+    assert said in notes(helm, notes_chart, {"crds": {"keep": False}})
+    assert said not in notes(helm, notes_chart)
+    assert said not in notes(helm, notes_chart, {"crds": {"keep": False}}, crds=False)
 
 
 def test_notes_say_that_rights_come_from_elsewhere(helm: Helm, notes_chart: Path) -> None:

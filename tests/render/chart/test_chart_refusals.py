@@ -103,6 +103,9 @@ WRONG: list[tuple[Any, ...]] = [
     ("networkPolicy.egress", ["443"]),
     ("extraObjects", {"kind": "ConfigMap"}),
     ("extraObjects", [1]),
+    ("tests.image", ""),
+    ("tests.namespace", "team-*"),
+    ("tests.timeoutSeconds", 0),
     ("crds.keep", "true"),
     ("crds.annotations", {"a": 1}),
     ("crds.annotation", {}, "at '/crds': additional properties 'annotation' not allowed"),
@@ -137,6 +140,10 @@ WRONG_TOGETHER = [
     (
         {"podDisruptionBudget": {"enabled": True, "minAvailable": 1, "maxUnavailable": 1}, "replicas": 2},
         "podDisruptionBudget: minAvailable and maxUnavailable exclude each other",
+    ),
+    (
+        {"watchNamespaces": ["a", "b"], "tests": {"namespace": "c"}},
+        "tests.namespace: the operator does not serve c, but a, b",
     ),
 ]
 

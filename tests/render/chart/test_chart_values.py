@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.render.chart.helm import ABSENT, CHART, Helm, Object, merge, nested, pick, render
+from tests.render.chart.helm import (
+    ABSENT,
+    CHART,
+    OF_A_CLUSTER,
+    Helm,
+    Object,
+    job_of_test,
+    merge,
+    nested,
+    pick,
+    render,
+)
 
 pytestmark = pytest.mark.render
 
@@ -42,7 +53,7 @@ class Case:
     name: str = ""
 
     def found(self, objects: list[Object]) -> Any:
-        named = [one for one in objects if self.name in ("", one["metadata"]["name"])]
+        named = [one for one in objects if self.name in ("", one["metadata"].get("name"))]
         return pick(named, self.kind, *self.path)
 
 
@@ -56,6 +67,10 @@ def of_operator(value: Any, *path: str | int, expected: Any = None) -> Case:
 
 def of_security_context(value: Any, *path: str | int) -> Case:
     return of_operator(value, "securityContext", *path)
+
+
+def of_test(value: Any, argument: int, expected: str) -> Case:
+    return Case(value, "Pod", ("spec", "containers", 0, "args", argument), expected)
 
 
 def of_monitor(path: str, kind: str, part: str) -> dict[str, Case]:
@@ -235,6 +250,11 @@ CASES: dict[str, Case] = {
     "metrics.dashboards.annotations": Case(
         {"grafana_folder": "Dask"}, "ConfigMap", ("metadata", "annotations"), {"grafana_folder": "Dask"}, BOARDS
     ),
+    "tests.image": Case(
+        "mirror.test/dask", "DaskJob", ("spec", "job", "spec", "containers", 0, "image"), "mirror.test/dask"
+    ),
+    "tests.namespace": of_test("team-a", 0, "--namespace=team-a"),
+    "tests.timeoutSeconds": of_test(30, 1, "--timeout-seconds=30"),
     "crds.enabled": Case(False, "CustomResourceDefinition", (), ABSENT),
     "crds.keep": Case(
         False,
@@ -352,6 +372,9 @@ OWN_VALUES = {
     "securityContext.seccompProfile.type",
     "startupProbe",
     "terminationGracePeriodSeconds",
+    "tests.image",
+    "tests.namespace",
+    "tests.timeoutSeconds",
     "topologySpreadConstraints",
     "watchNamespaces",
 }
@@ -408,8 +431,14 @@ def test_value_has_the_documented_effect(
 ) -> None:
     case = CASES[path]
     about_crds = path.startswith("crds.")
-    before = request.getfixturevalue("defaults_with_crds") if about_crds else defaults
-    after = render(merge(case.given, nested(path, case.value)), helm=helm, crds=about_crds)
+    about_tests = path.startswith("tests.")
+    before = defaults
+    if about_crds or about_tests:
+        before = request.getfixturevalue("defaults_with_crds" if about_crds else "defaults_with_tests")
+    values = merge(case.given, nested(path, case.value))
+    after = render(values, helm=helm, crds=about_crds, api_versions=OF_A_CLUSTER if about_tests else ())
+    if about_tests:
+        before, after = ([*objects, job_of_test(objects)] for objects in (before, after))
     assert case.found(before) != case.expected
     assert case.found(after) == case.expected
 
