@@ -1,12 +1,16 @@
-"""What resolving the CRDs takes."""
+"""What resolving the CRDs and rendering the chart takes."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from ci import tools
 
 from .report import report
 
@@ -32,3 +36,22 @@ def test_resolving_all_crds() -> None:
         rounds.append([float(figure) for figure in answer.stdout.split()])
     report("resolving all CRDs, imports included", [seconds for seconds, _ in rounds], "s of CPU")
     report("its peak memory", [megabytes for _, megabytes in rounds], "MiB")
+
+
+@pytest.mark.parametrize("helm", ["helm", "helm4"])
+def test_rendering_the_chart(helm: str) -> None:
+    command = [str(tools.ensure([helm])[helm]), "template", "dask", str(ROOT / "chart" / "dask-kubernetes-operator")]
+    cpu, wall = [], []
+    for _ in range(ROUNDS):
+        started, before = time.monotonic(), _children_cpu()
+        subprocess.run([*command, "--kube-version=1.36.3", "--include-crds"], stdout=subprocess.DEVNULL, check=True)
+        wall.append(time.monotonic() - started)
+        cpu.append(_children_cpu() - before)
+    report(f"rendering the chart with {helm}", cpu, "s of CPU")
+    report("its duration, on a machine that may be busy", wall, "s")
+
+
+def _children_cpu() -> float:
+    """Seconds that processes started from here, and ended by now, have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
