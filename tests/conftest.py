@@ -35,6 +35,25 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
     that ``KUBECONFIG`` names is used, and neither created nor deleted.
     """
     name = request.config.getoption("cluster_name")
+    yield _kind(name)
+    if not request.config.getoption("keep_cluster"):
+        clusters.down(name)
+        engine.stop()
+
+
+@pytest.fixture(scope="module")
+def fresh_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
+    """A cluster in which nothing has been installed yet, for what cannot be beside the suite's own release."""
+    if clusters.is_existing():
+        pytest.skip("CLUSTER=existing is one cluster, and this test needs another one, with nothing in it")
+    name = f"{request.config.getoption('cluster_name')}-fresh"
+    clusters.down(name)  # one that was kept to be looked into
+    yield _kind(name)
+    if not request.config.getoption("keep_cluster"):
+        clusters.down(name)
+
+
+def _kind(name: str) -> KindCluster:
     target = clusters.ensure(name=name, kubernetes=os.environ.get("KUBERNETES"))
     kind = KindCluster(
         target.name,
@@ -45,10 +64,7 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
     )
     if not clusters.is_existing():
         kind.create()  # pytest-kind takes over the cluster of that name
-    yield kind
-    if not request.config.getoption("keep_cluster"):
-        clusters.down(name)
-        engine.stop()
+    return kind
 
 
 @pytest.fixture(scope="session")
