@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ci.console import Failure
 from scripts import schemata
-from scripts.render import crds, dashboards, goldens, reference, schemas, values
+from scripts.render import crds, dashboards, goldens, kustomize, reference, schemas, values
 from scripts.render.outputs import Rendered, stale, write
 from scripts.tree import TreeError
 
@@ -22,8 +22,9 @@ VERBS: dict[str, tuple[str, Render]] = {
     "crds": ("the CRDs of the chart and of kustomize, from crds-src/", crds.render),
     "reference": ("docs/reference/custom-resources.md, from crds-src/", reference.render),
     "values": ("values.schema.json and the values in the README of the chart, from values.yaml", values.render),
-    "goldens": ("what the chart renders, into tests/render/chart/goldens/, with Helm", goldens.render),
     "dashboards": ("the Grafana dashboards of the chart, from dashboards-src/", dashboards.render),
+    "goldens": ("what the chart renders, into tests/render/chart/goldens/, with Helm", goldens.render),
+    "kustomize": ("resources and flat manifests of kustomize/, from the chart", kustomize.render),
     "schemas": ("JSON schemas for editors and kubeconform, from crds-src/", schemas.render),
 }
 

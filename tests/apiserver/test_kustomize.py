@@ -1,0 +1,53 @@
+"""The overlays on a real API server, applied as people and GitOps tools apply them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.apiserver.conftest import ROOT
+from tests.apiserver.server import ApiServer
+
+pytestmark = pytest.mark.apiserver
+
+OVERLAYS = sorted((ROOT / "kustomize" / "overlays").iterdir())
+WAYS = {"client-side": (), "server-side": ("--server-side",)}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_every_overlay_is_applied_without_a_warning_and_stays_as_it_is(
+    start_server: Callable[[], AbstractContextManager[ApiServer]], way: tuple[str, ...]
+) -> None:
+    with start_server() as server:
+        for overlay in OVERLAYS:  # cluster-install comes first, and brings the namespace
+            applied = server.kubectl("apply", *way, "--warnings-as-errors", "-k", str(overlay))
+            assert (applied.returncode, applied.stderr) == (0, ""), f"{overlay.name}: {applied.stderr}"
+            drift = server.kubectl("diff", *way, "-k", str(overlay))
+            assert (drift.returncode, drift.stdout) == (0, ""), f"{overlay.name}: {drift.stdout}{drift.stderr}"
+
+
+def test_one_namespace_alone_takes_no_definitions_and_no_namespace_along(
+    start_server: Callable[[], AbstractContextManager[ApiServer]],
+) -> None:
+    overlay = str(ROOT / "kustomize" / "overlays" / "namespace-install")
+    with start_server() as server:
+        refused = server.kubectl("apply", "-k", overlay)
+        assert refused.returncode != 0
+        assert 'namespaces "dask-operator" not found' in refused.stderr, "kubectl says what is missing"
+        server.kubectl("create", "namespace", "dask-operator")
+        applied = server.kubectl("apply", "-k", overlay)
+        assert applied.returncode == 0, applied.stderr
+        assert server.kubectl("get", "crd", "-o", "name").stdout == ""
+
+
+@pytest.mark.parametrize("name", ["install.yaml", "namespace-install.yaml"])
+def test_a_flat_manifest_is_applied_in_one_go(
+    start_server: Callable[[], AbstractContextManager[ApiServer]], name: str
+) -> None:
+    with start_server() as server:
+        if name == "namespace-install.yaml":
+            server.kubectl("create", "namespace", "dask-operator")
+        applied = server.kubectl("apply", "--warnings-as-errors", "-f", str(ROOT / "kustomize" / name))
+        assert (applied.returncode, applied.stderr) == (0, "")
