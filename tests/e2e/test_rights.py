@@ -39,16 +39,13 @@ def asked(kind_cluster: KindCluster, began_at: datetime) -> list[Request]:
     return list(asked_by_operators(kind_cluster.name, began_at))
 
 
-def test_a_finalizer_of_the_public_operator_does_not_keep_an_autoscaler(platform: Platform) -> None:
-    platform.apply(
-        {
-            "apiVersion": "kubernetes.dask.org/v1",
-            "kind": "DaskAutoscaler",
-            "metadata": {"name": "left", "finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]},
-            "spec": {"cluster": "gone", "minimum": 1, "maximum": 2},
-        }
-    )
-    platform.kubectl("delete", "daskautoscaler", "left", "--timeout=60s")
+def test_finalizers_of_the_public_operator_keep_nothing(platform: Platform) -> None:
+    left = {"name": "left", "finalizers": ["kopf.zalando.org/KopfFinalizerMarker"]}
+    cluster = {**dask_cluster("left", platform.dask_image, replicas=0), "metadata": left}
+    rules = {"cluster": "left", "minimum": 0, "maximum": 1}
+    autoscaler = {"apiVersion": cluster["apiVersion"], "kind": "DaskAutoscaler", "metadata": left, "spec": rules}
+    platform.apply(cluster, autoscaler)
+    platform.kubectl("delete", "daskcluster,daskautoscaler", "left", "--timeout=60s")
 
 
 def test_what_a_deleted_cluster_leaves_goes_without_garbage_collection(platform: Platform) -> None:
