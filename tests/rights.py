@@ -19,6 +19,8 @@ ACCOUNT_SUFFIX = "dask-kubernetes-operator"
 
 _ACCOUNT_PREFIX = "system:serviceaccount:"
 _BINDINGS = ("rolebindings", "clusterrolebindings")
+# A release has a binding of this name too.
+_LEASES_SUFFIX = "-leader-election"
 
 
 class Right(NamedTuple):
@@ -91,7 +93,8 @@ def asked_by_operators(cluster: str, since: datetime) -> Iterator[Request]:
             continue
         reference = event.get("objectRef", {})
         if reference.get("resource") in _BINDINGS and event.get("responseStatus", {}).get("code", 0) < 300:
-            bound = Account(reference.get("namespace", ""), reference.get("name", ""))
+            name = reference.get("name", "").removesuffix(_LEASES_SUFFIX)
+            bound = Account(reference.get("namespace", ""), name)
             (unbound.discard if event["verb"] == "create" else unbound.add)(bound)
         if request := _request(event):
             account = request.account

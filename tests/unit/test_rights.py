@@ -39,8 +39,8 @@ class Log:
             }
         )
 
-    def bind(self, verb: str, code: int = 200) -> None:
-        binding = {"resource": "rolebindings", "namespace": OPERATOR.namespace, "name": OPERATOR.name}
+    def bind(self, verb: str, code: int = 200, name: str = OPERATOR.name) -> None:
+        binding = {"resource": "rolebindings", "namespace": OPERATOR.namespace, "name": name}
         self.write("kubernetes-admin", verb, code, **binding)
 
     def list_pods(self, user: str = OPERATOR.user, code: int = 200, decision: str = "allow") -> None:
@@ -62,9 +62,10 @@ def test_a_denial_is_told_from_other_refusals(log: Log) -> None:
     assert log.denied() == [LIST_PODS]
 
 
-def test_a_release_that_is_being_uninstalled_is_excused_until_it_is_installed_again(log: Log) -> None:
+@pytest.mark.parametrize("first", [OPERATOR.name, f"{OPERATOR.name}-leader-election"])
+def test_a_release_that_is_being_uninstalled_is_excused_until_it_is_installed_again(log: Log, first: str) -> None:
     log.bind("create")
-    log.bind("delete")
+    log.bind("delete", name=first)
     log.list_pods(code=403, decision="forbid")
     assert log.denied() == []
     log.bind("create")
