@@ -33,7 +33,8 @@ test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) scripts.prepare
 	@$(RUN) pytest -n auto -m "not e2e and not bench"
 	@$(RUN) pytest -m e2e --keep-cluster
-	@$(RUN) pytest -m e2e --single-namespace --ignore=tests/e2e/test_install.py
+	@$(RUN) ci cluster down --name dask-operator-test-fresh
+	@$(RUN) pytest -m e2e --single-namespace --ignore=tests/e2e/test_install.py --ignore=tests/e2e/test_public_chart.py
 
 .PHONY: cluster
 cluster: ## Bring up the local cluster; prints the path of its kubeconfig

@@ -108,8 +108,8 @@ class WorkerPlanner:
                 # Made by an earlier operator, and running: taken as it is.
                 note = {naming.SPEC_HASH_ANNOTATION: builders.worker_hash(group, self._cluster)}
                 changes["annotations"] = {**changes.get("annotations", {}), **note}
-            owners = builders.with_owner(pod.owners, group.identity)
-            if pod.owners and owners != list(pod.owners):
+            owners = builders.with_owner(pod.owners, group.identity) if pod.owners else []
+            if owners != list(pod.owners):
                 # A list is replaced whole: refused, when somebody else changed it meanwhile.
                 changes.update(resourceVersion=str(pod.version), ownerReferences=owners)
             if changes:
