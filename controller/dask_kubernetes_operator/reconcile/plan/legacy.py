@@ -55,7 +55,7 @@ def dissolve(draft: Draft, group: DaskWorkerGroup, observed: Observed, *, with_p
         for deployment in observed.worker_deployments
         if uid in deployment.owner_uids and not deployment.terminating and deployment.name not in needed
     ]
-    message = f"the workers of {len(going)} Deployments of an earlier operator are taken over: only their Pods stay"
+    message = f"taken over from an earlier operator, whose Deployments go and whose Pods stay: {len(going)} worker(s)"
     event = Event(group.identity, "Normal", "WorkersTakenOver", message)
     told = () if with_pods else (event,)
     for deployment in going:
