@@ -16,7 +16,9 @@ from ci.pins import HERE
 from ci.process import output
 
 MODULE = HERE / "go" / "prometheus-operator"
-RECIPE = HERE / "images" / "prometheus"
+RECIPES = HERE / "images" / "prometheus"
+PROMETHEUS_RECIPE = RECIPES / "prometheus.Dockerfile"
+OPERATOR_RECIPE = RECIPES / "operator.Dockerfile"
 ROOT_PACKAGE = "github.com/prometheus-operator/prometheus-operator"
 # The second is started beside Prometheus, and has it load what has changed.
 PROGRAMS = ("operator", "prometheus-config-reloader")
@@ -31,7 +33,7 @@ class Images:
     Attributes:
         prometheus: its entry point is Prometheus.
         version: of that Prometheus, such as ``2.42.0``.
-        operator: has ``operator`` and ``prometheus-config-reloader``; the latter is its entry point.
+        operator: has ``operator`` and ``prometheus-config-reloader`` in ``/bin``; the latter is its entry point.
     """
 
     prometheus: str
@@ -97,24 +99,24 @@ def version_of(told: str) -> str:
 
 def _prometheus(cache: Cache) -> str:
     base = base_image.ensure(cache)
-    reference = f"{NAME}/prometheus:{key(base, RECIPE)}"
+    reference = f"{NAME}/prometheus:{key(base, PROMETHEUS_RECIPE)}"
     if not debian.has_image(reference):
         with cache.workspace("image-prometheus", "the build of the Prometheus image") as context:
             if not debian.has_image(reference):
-                shutil.copy(RECIPE / "prometheus.Dockerfile", context)
-                debian.build_image(context, "prometheus.Dockerfile", reference, {"BASE": base}, cache)
+                shutil.copy(PROMETHEUS_RECIPE, context)
+                debian.build_image(context, PROMETHEUS_RECIPE.name, reference, {"BASE": base}, cache)
     return reference
 
 
 def _operator(cache: Cache) -> str:
     programs = _programs(cache)
-    reference = f"{NAME}/prometheus-operator:{key(programs.name, RECIPE)}"
+    reference = f"{NAME}/prometheus-operator:{key(programs.name, OPERATOR_RECIPE)}"
     if not debian.has_image(reference):
         with cache.workspace("image-prometheus-operator", "the build of the Prometheus Operator's image") as context:
             if not debian.has_image(reference):
                 shutil.copytree(programs, context / "bin")
-                shutil.copy(RECIPE / "operator.Dockerfile", context)
-                debian.build_image(context, "operator.Dockerfile", reference, {}, cache)
+                shutil.copy(OPERATOR_RECIPE, context)
+                debian.build_image(context, OPERATOR_RECIPE.name, reference, {}, cache)
     return reference
 
 

@@ -1,5 +1,5 @@
-# The Prometheus Operator, and what it puts beside each Prometheus without saying which command: the config reloader.
+# The Prometheus Operator, and the config reloader that it starts beside each Prometheus, where it expects that to be.
 FROM scratch
-COPY bin/ /usr/local/bin/
+COPY bin/ /bin/
 USER 65534:65534
-ENTRYPOINT ["/usr/local/bin/prometheus-config-reloader"]
+ENTRYPOINT ["/bin/prometheus-config-reloader"]
