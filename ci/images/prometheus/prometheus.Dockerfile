@@ -1,4 +1,5 @@
-# Prometheus and promtool of Debian's package, without what the package needs to show graphs.
+# Prometheus and promtool of Debian's package, without what the package needs to show graphs. Debian builds them without
+# the discovery of Kubernetes: it reads rules and scrapes what it is named, and no Prometheus Operator can use it.
 ARG BASE
 FROM $BASE AS package
 WORKDIR /package
