@@ -28,13 +28,16 @@ demo: $(READY) ## Bring up a cluster, the operator and a DaskCluster, and comput
 demo-down: $(READY) ## Remove what `make demo` brought up, the cluster with it
 	@$(RUN) ci cluster down --name $(CLUSTER_NAME)
 
+# What these test is the same in both runs of the suite: they install what they are about themselves.
+ONCE := $(patsubst %,--ignore=tests/e2e/test_%.py,image install public_chart upgrade)
+
 .PHONY: test
 test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) scripts.prepare
 	@$(RUN) pytest -n auto -m "not e2e and not bench"
 	@$(RUN) pytest -m e2e --keep-cluster
 	@$(RUN) ci cluster down --name dask-operator-test-fresh
-	@$(RUN) pytest -m e2e --single-namespace --ignore=tests/e2e/test_install.py --ignore=tests/e2e/test_public_chart.py
+	@$(RUN) pytest -m e2e --single-namespace $(ONCE)
 
 .PHONY: cluster
 cluster: ## Bring up the local cluster; prints the path of its kubeconfig
