@@ -1,29 +1,35 @@
-"""Prometheus, of Debian, and the Prometheus Operator, from Go modules: for tests of what is made for them."""
+"""Prometheus and the Prometheus Operator, from Go modules: for tests of what is made for them."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci import base_image, debian, golang, host
+from ci import debian, golang, host
 from ci.cache import NAME, Cache, key
 from ci.console import Failure, console
 from ci.pins import HERE
 from ci.process import output
 
-MODULE = HERE / "go" / "prometheus-operator"
 RECIPES = HERE / "images" / "prometheus"
-PROMETHEUS_RECIPE = RECIPES / "prometheus.Dockerfile"
-OPERATOR_RECIPE = RECIPES / "operator.Dockerfile"
-ROOT_PACKAGE = "github.com/prometheus-operator/prometheus-operator"
-# The second is started beside Prometheus, and has it load what has changed.
-PROGRAMS = ("operator", "prometheus-config-reloader")
-CRDS = Path("example/prometheus-operator-crd")
 DOWNLOAD_SECONDS = 300
+
+MODULE = HERE / "go" / "prometheus"
+ROOT_PACKAGE = "github.com/prometheus/prometheus"
+PROGRAMS = ("prometheus", "promtool")
+# By importing it they can discover targets in two dozen clouds, whose clients are most of the build. Ours are in
+# Kubernetes, so it is this that they import.
+EVERY_DISCOVERY = f"{ROOT_PACKAGE}/plugins"
+DISCOVERY = f"{ROOT_PACKAGE}/discovery/kubernetes"
+
+OPERATOR_MODULE = HERE / "go" / "prometheus-operator"
+OPERATOR_ROOT_PACKAGE = "github.com/prometheus-operator/prometheus-operator"
+# The second is started beside Prometheus, and has it load what has changed.
+OPERATOR_PROGRAMS = ("operator", "prometheus-config-reloader")
+CRDS = Path("example/prometheus-operator-crd")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Images:
 
     Attributes:
         prometheus: its entry point is Prometheus.
-        version: of that Prometheus, such as ``2.42.0``.
+        version: of that Prometheus, such as ``3.7.3``.
         operator: has ``operator`` and ``prometheus-config-reloader`` in ``/bin``; the latter is its entry point.
     """
 
@@ -44,31 +50,22 @@ class Images:
 def images(cache: Cache | None = None) -> Images:
     """Have the images.
 
-    :raises Failure: no engine, no way to get a base image, or a build failed.
+    :raises Failure: there is no engine or no Go, a module cannot be downloaded, or a build failed.
     """
     cache = cache or Cache()
-    prometheus = _prometheus(cache)
-    # Which one it is depends on the base image's Debian, and the Prometheus Operator has to be told.
-    told = _output_of(["docker", "run", "--rm", "--network", "none", prometheus, "--version"])
-    return Images(prometheus=prometheus, version=version_of(told), operator=_operator(cache))
+    return Images(
+        prometheus=_image("prometheus", [_programs(cache, "linux") / "prometheus"], cache),
+        version=version(),
+        operator=_image("prometheus-operator", [_operator(cache) / name for name in OPERATOR_PROGRAMS], cache),
+    )
 
 
 def promtool(cache: Cache | None = None) -> Path:
-    """The promtool that belongs to the Prometheus of the image. It needs no more of this machine than its libc.
+    """The promtool that belongs to the Prometheus of the image, for this machine.
 
-    :raises Failure: as for :func:`images`.
+    :raises Failure: there is no Go, a module cannot be downloaded, or the build failed.
     """
-    cache = cache or Cache()
-    image = _prometheus(cache)
-
-    def extract(folder: Path) -> None:
-        container = _output_of(["docker", "create", image])
-        try:
-            _output_of(["docker", "cp", f"{container}:/usr/bin/promtool", str(folder / "promtool")])
-        finally:
-            subprocess.run(["docker", "rm", container], capture_output=True, check=False)
-
-    return cache.make("promtool", key(image), extract) / "promtool"
+    return _programs(cache or Cache(), host.system()) / "promtool"
 
 
 def crds() -> list[Path]:
@@ -76,56 +73,62 @@ def crds() -> list[Path]:
 
     :raises Failure: there is no Go, or the module cannot be downloaded.
     """
-    status, answer, error = output(
-        ["go", "mod", "download", "-json", ROOT_PACKAGE], cwd=MODULE, timeout_seconds=DOWNLOAD_SECONDS
-    )
-    if status:
-        raise Failure(
-            f"{ROOT_PACKAGE} cannot be downloaded ({_last_line(error)}); connect to a network, or set GOPROXY."
-        )
-    return sorted((Path(json.loads(answer)["Dir"]) / CRDS).glob("*.yaml"))
+    return sorted((_sources(OPERATOR_ROOT_PACKAGE, OPERATOR_MODULE) / CRDS).glob("*.yaml"))
 
 
-def version_of(told: str) -> str:
-    """The number in what ``prometheus --version`` says, without what Debian adds to it.
-
-    :raises Failure: there is none.
-    """
-    found = re.match(r"prometheus, version (\d+\.\d+\.\d+)", told)
+def version() -> str:
+    """Of Prometheus: 3.7.3 is version 0.307.3 of its module, whose path would have to say so if it were version 3."""
+    found = re.search(rf"^\t{ROOT_PACKAGE} v0\.(\d+)(\d\d)\.(\d+)\b", (MODULE / "go.mod").read_text(), re.MULTILINE)
     if not found:
-        raise Failure(f"the Prometheus of the image says no version ({told[:80]!r}); remove the image and try again.")
-    return found.group(1)
+        raise Failure(f"{MODULE / 'go.mod'} names no version of {ROOT_PACKAGE}; take it from a fresh checkout.")
+    return ".".join(str(int(part)) for part in found.groups())
 
 
-def _prometheus(cache: Cache) -> str:
-    base = base_image.ensure(cache)
-    reference = f"{NAME}/prometheus:{key(base, PROMETHEUS_RECIPE)}"
-    if not debian.has_image(reference):
-        with cache.workspace("image-prometheus", "the build of the Prometheus image") as context:
-            if not debian.has_image(reference):
-                shutil.copy(PROMETHEUS_RECIPE, context)
-                debian.build_image(context, PROMETHEUS_RECIPE.name, reference, {"BASE": base}, cache)
-    return reference
+def _programs(cache: Cache, system: str) -> Path:
+    def build(folder: Path) -> None:
+        with (
+            cache.workspace("prometheus-mains", "the build of Prometheus") as module,
+            console.step("build Prometheus from Go modules") as step,
+        ):
+            write_module(module, _sources(ROOT_PACKAGE, MODULE))
+            golang.build(
+                [f"./{name}" for name in PROGRAMS],
+                module=module,
+                into=folder,
+                step=step,
+                log=cache.log("build-prometheus"),
+                what="building Prometheus",
+                symbols={"github.com/prometheus/common/version.Version": version()},
+                system=system,
+            )
+
+    return cache.make("prometheus", key(MODULE, PROGRAMS, DISCOVERY, system, host.architecture()), build)
 
 
-def _operator(cache: Cache) -> str:
-    programs = _programs(cache)
-    reference = f"{NAME}/prometheus-operator:{key(programs.name, OPERATOR_RECIPE)}"
-    if not debian.has_image(reference):
-        with cache.workspace("image-prometheus-operator", "the build of the Prometheus Operator's image") as context:
-            if not debian.has_image(reference):
-                shutil.copytree(programs, context / "bin")
-                shutil.copy(OPERATOR_RECIPE, context)
-                debian.build_image(context, OPERATOR_RECIPE.name, reference, {}, cache)
-    return reference
+def write_module(folder: Path, sources: Path) -> None:
+    """Write a module of Prometheus' programs, with one way to discover targets; all else they import is as pinned.
+
+    Go does not let an overlay stand in for files of its module cache, so the programs' own files are copied.
+
+    :param folder: an empty one.
+    :param sources: the module of Prometheus.
+    """
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(MODULE / name, folder)
+    for program in PROGRAMS:
+        (folder / program).mkdir()
+        for file in sorted((sources / "cmd" / program).glob("*.go")):
+            if not file.name.endswith("_test.go"):
+                text = file.read_text().replace(f'"{EVERY_DISCOVERY}"', f'"{DISCOVERY}"')
+                (folder / program / file.name).write_text(text)
 
 
-def _programs(cache: Cache) -> Path:
+def _operator(cache: Cache) -> Path:
     def build(folder: Path) -> None:
         with console.step("build the Prometheus Operator from Go modules") as step:
             golang.build(
-                [f"{ROOT_PACKAGE}/cmd/{program}" for program in PROGRAMS],
-                module=MODULE,
+                [f"{OPERATOR_ROOT_PACKAGE}/cmd/{program}" for program in OPERATOR_PROGRAMS],
+                module=OPERATOR_MODULE,
                 into=folder,
                 step=step,
                 log=cache.log("build-prometheus-operator"),
@@ -133,15 +136,30 @@ def _programs(cache: Cache) -> Path:
                 system="linux",
             )
 
-    return cache.make("prometheus-operator", key(MODULE, PROGRAMS, host.architecture()), build)
+    return cache.make("prometheus-operator", key(OPERATOR_MODULE, OPERATOR_PROGRAMS, host.architecture()), build)
 
 
-def _output_of(command: list[str]) -> str:
-    status, answer, error = output(command)
+def _image(name: str, programs: list[Path], cache: Cache) -> str:
+    """An image of programs that need nothing beside them, made by the recipe of its name."""
+    recipe = RECIPES / f"{name}.Dockerfile"
+    reference = f"{NAME}/{name}:{key([program.parent.name for program in programs], recipe)}"
+    if not debian.has_image(reference):
+        with cache.workspace(f"image-{name}", f"the build of the image of {name}") as context:
+            if not debian.has_image(reference):
+                (context / "bin").mkdir()
+                for program in programs:
+                    shutil.copy(program, context / "bin")
+                shutil.copy(recipe, context)
+                debian.build_image(context, recipe.name, reference, {}, cache)
+    return reference
+
+
+def _sources(package: str, module: Path) -> Path:
+    """The folder of the module that a package is the root of, as another module pins it."""
+    status, answer, error = output(
+        ["go", "mod", "download", "-json", package], cwd=module, timeout_seconds=DOWNLOAD_SECONDS
+    )
     if status:
-        raise Failure(f"{' '.join(command[:2])} failed ({_last_line(error)}); restart the Docker engine.")
-    return answer.strip()
-
-
-def _last_line(error: str) -> str:
-    return (error.strip().splitlines() or ["no reason given"])[-1]
+        last = (error.strip().splitlines() or ["no reason given"])[-1]
+        raise Failure(f"{package} cannot be downloaded ({last}); connect to a network, or set GOPROXY.")
+    return Path(json.loads(answer)["Dir"])
