@@ -13,7 +13,7 @@ from scripts import environments, images
 
 
 def main() -> None:
-    """Have tools, engine, API servers, and all images: of nodes, this tree and the release before it."""
+    """Have tools, engine, API servers, and all images: of nodes, Prometheus, this tree and the release before it."""
     cache = Cache()
     tools.ensure(cache=cache)
     environments.ensure("checkov", cache)
@@ -21,6 +21,7 @@ def main() -> None:
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)
     node_image.ensure(cache=cache)
+    prometheus.images(cache)
     prometheus.promtool(cache)
     images.build()
     images.build(images.PREVIOUS_RELEASE)

@@ -9,6 +9,7 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 from pytest_kind import KindCluster
@@ -16,7 +17,8 @@ from pytest_kind import KindCluster
 from ci import cluster as clusters
 from ci import engine, tools
 from scripts import images
-from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Platform, restricted_namespace
+from tests.monitoring import Monitoring
+from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Object, Platform, restricted_namespace
 
 RELEASE = "dask-operator-e2e"
 LOG_LINES = 200
@@ -100,6 +102,20 @@ def installed(kind: KindCluster, built: images.Built, namespace: str, *values: s
         subprocess.run([helm, "uninstall", RELEASE, *place, "--wait"], env=environment, check=True)
 
 
+@contextmanager
+def reconfigured(platform: Platform, built: images.Built, values: Object) -> Iterator[None]:
+    """The release that looks after a namespace, with values of a test's own until it ends."""
+    environment = {**os.environ, "KUBECONFIG": str(platform.kind.kubeconfig_path)}
+    release = [RELEASE, "--namespace", platform.operator_namespace, "--wait", "--timeout=180s"]
+    helm = str(tools.ensure(["helm"])["helm"])
+    upgrade = [helm, "upgrade", *release, str(built.chart), "--reuse-values", "--values=-"]
+    subprocess.run(upgrade, env=environment, check=True, input=json.dumps(values), text=True)
+    try:
+        yield
+    finally:
+        subprocess.run([helm, "rollback", *release], env=environment, check=True)
+
+
 def _beside_others(kind: KindCluster) -> list[str]:
     """On a cluster where another release owns the definitions they are left to it."""
     owner = kind.kubectl(
@@ -112,8 +128,17 @@ def _beside_others(kind: KindCluster) -> list[str]:
 @pytest.fixture
 def platform(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: images.Built) -> Iterator[Platform]:
     """A namespace of the test's own, told about when the test fails, and deleted after it."""
+    with own_namespace(request, kind_cluster, built) as platform:
+        yield platform
+
+
+@contextmanager
+def own_namespace(
+    request: pytest.FixtureRequest, kind_cluster: KindCluster, built: images.Built
+) -> Iterator[Platform]:
+    """A namespace for what asks for it: a test, or a whole module of them."""
     request.getfixturevalue("operator")
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", Path(request.node.name).stem.removeprefix("test_"))[:50].strip("-")
     namespace = f"e2e-{name}-{secrets.token_hex(3)}"  # one of that name may still be on its way out
     kind_cluster.kubectl("create", "namespace", namespace)
     own: AbstractContextManager[None] = nullcontext()
@@ -132,9 +157,12 @@ def platform(request: pytest.FixtureRequest, kind_cluster: KindCluster, built: i
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Add events, pod descriptions and the controller's log to the report of a test that failed."""
     report: pytest.TestReport = yield  # type: ignore[assignment]
-    platform = getattr(item, "funcargs", {}).get("platform")
-    if report.when == "call" and report.failed and isinstance(platform, Platform):
-        report.sections.extend(_findings(platform))
+    if report.when == "call" and report.failed:
+        for fixture in getattr(item, "funcargs", {}).values():
+            if isinstance(fixture, Platform):
+                report.sections.extend(_findings(fixture))
+            elif isinstance(fixture, Monitoring):
+                report.sections.extend(fixture.findings())
     return report  # type: ignore[return-value]
 
 

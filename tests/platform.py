@@ -101,13 +101,13 @@ class Platform:
     def client(self, cluster: str) -> Iterator[Client]:
         """A Dask client connected to a cluster's scheduler."""
         with (
-            self._forwarded(f"service/{cluster}-scheduler", 8786) as port,
+            self.forwarded(f"service/{cluster}-scheduler", 8786) as port,
             Client(f"tcp://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client,
         ):
             yield client
 
     @contextmanager
-    def _forwarded(self, target: str, port: int) -> Iterator[int]:
+    def forwarded(self, target: str, port: int) -> Iterator[int]:
         """A local port that leads to one in the cluster.
 
         Not pytest-kind's, which takes a forward that is slow to begin for one that failed.
