@@ -278,26 +278,34 @@ class World:
         meta, template = deployment["metadata"], deployment["spec"].get("template")
         if template is None:
             return
-        own = [pod for pod in self.all(PODS) if _is_of(deployment, pod)]
-        for pod in own:
-            selector = deployment["spec"]["selector"]["matchLabels"]
-            if not selector.items() <= pod["metadata"]["labels"].items():
+        selector = deployment["spec"]["selector"]["matchLabels"]
+        for pod in self.all(PODS):
+            if _is_of(deployment, pod) and not selector.items() <= pod["metadata"]["labels"].items():
                 self._release(deployment, pod)
-        own = [pod for pod in self.all(PODS) if _is_of(deployment, pod)]
-        pod = own[0] if own else self._create_pod(deployment)
-        if pod["spec"] != template["spec"] and not pod["metadata"].get("deletionTimestamp"):
-            pod = self.delete(PODS, meta["namespace"], pod["metadata"]["name"])
-        running = pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
+        own = next((pod for pod in self.all(PODS) if _is_of(deployment, pod)), None)
+        own = own or self._create_pod(deployment)
+        if own is None:
+            return
+        if own["spec"] != template["spec"] and not own["metadata"].get("deletionTimestamp"):
+            own = self.delete(PODS, meta["namespace"], own["metadata"]["name"])
+        running = own["status"]["phase"] == "Running" and not own["metadata"].get("deletionTimestamp")
         wanted = {"conditions": [{"type": "Available", "status": "True" if running else "False"}]}
         if deployment.get("status") != wanted:
             self._set_status(DEPLOYMENTS, deployment, wanted)
 
-    def _create_pod(self, deployment: Object) -> Object:
-        """The first Pod of a Deployment has a name that tests know, later ones where that is taken another one."""
+    def _create_pod(self, deployment: Object) -> Object | None:
+        """A Pod under a name that tests know, or another one where one that was let go has it.
+
+        Where that of an earlier Deployment still has it there is none yet, so that the name tells of no accident.
+        """
         meta, template = deployment["metadata"], deployment["spec"]["template"]
         reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{meta['name']}-1", "uid": meta["uid"]}
-        taken = (PODS, meta["namespace"], f"{meta['name']}-pod") in self._objects
-        name = f"{meta['name']}-pod-{self._uid}" if taken else f"{meta['name']}-pod"
+        name = f"{meta['name']}-pod"
+        present = self._objects.get((PODS, meta["namespace"], name))
+        if present is not None:
+            if any(owner["kind"] == "ReplicaSet" for owner in present["metadata"]["ownerReferences"]):
+                return None
+            name = f"{name}-{self._uid}"
         owner = {**reference, "controller": True, "blockOwnerDeletion": True}
         metadata = {**_copy(template["metadata"]), "name": name, "ownerReferences": [owner]}
         return self.create(PODS, meta["namespace"], {"metadata": metadata, "spec": template["spec"]})
