@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.apiserver
 
 CHART = ROOT / "chart" / "dask-kubernetes-operator"
 SECRETS = "/api/v1/namespaces/default/secrets"
+SERVED_SECONDS = 30.0
 LARGEST_RECORD_BYTES = 400_000
 CLUSTER = cases.BASES["DaskCluster"]
 
@@ -69,7 +71,12 @@ class Site:
         return all(get_crd(self.server, plural)["kind"] == "CustomResourceDefinition" for plural in PLURALS)
 
     def create_cluster(self) -> None:
+        """Creates a cluster: the API server serves a definition some time after it has taken it."""
+        give_up_at = time.monotonic() + SERVED_SECONDS
         answer = self.server.request("POST", resource_path(CLUSTER), CLUSTER)
+        while answer.status == 404 and time.monotonic() < give_up_at:
+            time.sleep(0.1)
+            answer = self.server.request("POST", resource_path(CLUSTER), CLUSTER)
         assert answer.status == 201, answer.message
 
     def has_cluster(self) -> bool:
