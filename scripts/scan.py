@@ -33,18 +33,10 @@ FINDINGS, UNKNOWN = 1, 3
 CONTROL = ("jinja2", "2.10")
 _SERVICES = ("pypi", "osv")
 
-# All sources of the release, whatever the base image has, in a folder that goes with the container.
+# From the sources that the base image has, Debian's security archive among them.
 _UPDATES = """
-set -e
-. /etc/os-release
-{
-    echo "deb http://deb.debian.org/debian $VERSION_CODENAME main"
-    echo "deb http://deb.debian.org/debian $VERSION_CODENAME-updates main"
-    echo "deb http://deb.debian.org/debian-security $VERSION_CODENAME-security main"
-} > /tmp/sources.list
-set -- -qq -o Dir::Etc::SourceList=/tmp/sources.list -o Dir::Etc::SourceParts=/dev/null -o Acquire::Languages=none
-apt-get "$@" -o APT::Update::Error-Mode=any update
-apt-get "$@" --simulate dist-upgrade
+set -- -qq -o Acquire::Languages=none
+apt-get "$@" -o APT::Update::Error-Mode=any update && apt-get "$@" --simulate dist-upgrade
 """
 _UPDATE = re.compile(r"^Inst (\S+) \[(\S+)\] \((\S+) (.*)\)", re.MULTILINE)
 _TIMEOUT_SECONDS = 300
