@@ -422,7 +422,10 @@ EVERYTHING: Object = {
             "podMonitor": {**MONITOR, "namespaceSelector": {"any": True}, "podTargetLabels": ["team"]},
         },
         "operator": {"podMonitor": {**MONITOR, "podTargetLabels": ["team"]}},
+        "rules": {"enabled": True, "namespace": "monitoring", "alerts": {"DaskOperatorDown": {"for": "9m"}}},
+        "dashboards": {"enabled": True, "namespace": "grafana", "annotations": {"a": "b"}},
     },
+    "tests": {"image": "mirror.test/dask:1", "namespace": "a", "timeoutSeconds": 30},
     "crds": {"enabled": True, "keep": False, "annotations": {"a": "b"}},
 }
 
