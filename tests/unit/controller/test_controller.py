@@ -149,16 +149,18 @@ class Kopf:
         """Begin watches; returns what ends them."""
         session = aiohttp.ClientSession(trace_configs=[self.controller.watches.trace()])
         done = asyncio.Event()
+        begun = [asyncio.Event() for _ in paths]
 
-        async def follow(path: str) -> None:
+        async def follow(path: str, has_begun: asyncio.Event) -> None:
             for query in ("", "?watch=true"):
                 async with session.get(self.api.url + path + query) as response:
                     await response.read()
+            has_begun.set()
             await done.wait()
 
-        tasks = [asyncio.create_task(follow(path)) for path in paths]
-        await eventually(lambda: len([ask for ask in self.api.asked if ask.split(" ")[1] in paths]) >= 2 * len(paths))
-        await eventually(lambda: not self.controller.watches.missing(WATCHED, each=0))
+        tasks = [asyncio.create_task(follow(path, event)) for path, event in zip(paths, begun, strict=True)]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(event.wait() for event in begun))
 
         async def end() -> None:
             done.set()
