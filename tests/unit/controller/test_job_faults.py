@@ -219,3 +219,31 @@ def test_worker_is_not_named_after_a_runner_whose_creation_was_not_answered(cloc
     workers = [pod["metadata"]["name"] for pod in world.live_pods()]
     assert workers
     assert all(re.fullmatch(rf"{NAME}-default-worker-[0-9a-f]{{10}}", name) for name in workers), workers
+
+
+def test_issue_940_cluster_that_exists_already_does_not_keep_the_runner_from_being_made(clock: Clock) -> None:
+    world = World()
+    endless()(world)
+    refusals = 0
+
+    async def story() -> None:
+        operator = Operator(world)
+
+        def fault(_number: int, request: str, act: Callable[[], Object]) -> Object:
+            nonlocal refusals
+            if request == f"POST daskclusters/{NAME}" and not refusals:
+                refusals += 1
+                act()
+                raise ApiError(409, "AlreadyExists", f'daskclusters "{NAME}" already exists')
+            return act()
+
+        operator.client.fault = fault
+        operator.start()
+        await asyncio.sleep(30)
+        await operator.stop()
+
+    simulate(lambda: play(world, clock, story))
+    assert refusals == 1
+    assert [body["metadata"]["name"] for body in world.all(DASK_CLUSTERS)] == [NAME]
+    assert world.get(PODS, RUNNER)["status"]["phase"] == "Running"
+    assert world.get(DASK_JOBS, NAME)["status"]["jobStatus"] == "Running"
