@@ -16,7 +16,7 @@ def main() -> None:
     """Have tools, engine, API servers, and all images: of nodes, Prometheus, this tree and the release before it."""
     cache = Cache()
     tools.ensure(cache=cache)
-    environments.ensure("checkov", cache)
+    environments.python("checkov", cache)
     engine.ensure(cache)
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)
