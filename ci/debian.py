@@ -81,6 +81,21 @@ def image(cache: Cache) -> str:
     return reference
 
 
+def install_program(name: str, package: str, cache: Cache) -> None:
+    """Have a program on PATH; on Debian its package is installed.
+
+    :raises Failure: it is not there, and this is no Debian or not root, or the mirror cannot be reached.
+    """
+    if shutil.which(name):
+        return
+    if not host.is_root() or not host.is_debian():
+        raise Failure(f"{name} is not installed; install it and run the command again.")
+    with cache.lock(f"package-{package}", f"the installation of {package}"):
+        if not shutil.which(name):
+            with console.step(f"install {package}") as step:
+                engine.install_packages((package,), cache, step)
+
+
 def has_image(reference: str) -> bool:
     """Whether the engine holds an image. A cached file says nothing about it: engines are reset."""
     status, _, _ = output(["docker", "image", "inspect", "--format", "{{.Id}}", reference])

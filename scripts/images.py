@@ -29,6 +29,7 @@ from ci.cache import Cache
 from ci.cli import guarded
 from ci.console import Failure, console
 from ci.process import output, run
+from scripts.git import git
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = "chart/dask-kubernetes-operator"
@@ -74,7 +75,7 @@ def build(revision: str | None = None) -> Built:
     helm = tools.ensure(["helm"])["helm"]
     log = Cache().log("images")
     what = f" of {revision}" if revision else ""
-    with _snapshot(revision) as tree, console.step(f"build the images and package the chart{what}") as step:
+    with snapshot(revision) as tree, console.step(f"build the images and package the chart{what}") as step:
         environment = {"BASE_IMAGE": base, **_builder_environment()}
         build_all = [sys.executable, "-m", "chartpress", *_registry_options()]
         run(build_all, step=step, log=log, what="chartpress", cwd=tree, env=environment)
@@ -136,13 +137,17 @@ def _builder_environment() -> dict[str, str]:
 
 
 @contextmanager
-def _snapshot(revision: str | None) -> Iterator[Path]:
-    """A clone of the repository at a revision, or at what is on disk."""
+def snapshot(revision: str | None) -> Iterator[Path]:
+    """A clone of the repository at a revision, or at what is on disk.
+
+    Raises:
+        Failure: this is no git checkout, or the revision is not in its history.
+    """
     if not (ROOT / ".git").exists():
         raise Failure("This is no git checkout, and versions come from git history; clone the repository with git.")
     with tempfile.TemporaryDirectory(prefix="snapshot-") as directory:
         tree = Path(directory) / "tree"
-        _git("clone", "--quiet", "--shared", str(ROOT), str(tree), cwd=ROOT)
+        git("clone", "--quiet", "--shared", str(ROOT), str(tree), cwd=ROOT)
         if revision:
             _check_out(revision, tree)
         else:
@@ -152,7 +157,7 @@ def _snapshot(revision: str | None) -> Iterator[Path]:
 
 def _check_out(revision: str, tree: Path) -> None:
     try:
-        _git("checkout", "--quiet", "--detach", revision, cwd=tree)
+        git("checkout", "--quiet", "--detach", revision, cwd=tree)
     except Failure as failure:
         raise Failure(
             f"The history of this checkout does not reach back to {revision}; get all of it with:"
@@ -161,16 +166,16 @@ def _check_out(revision: str, tree: Path) -> None:
 
 
 def _commit_what_is_on_disk(tree: Path) -> None:
-    changed = _git("diff", "--name-only", "-z", "HEAD", "--", *SOURCES, cwd=ROOT)
-    untracked = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *SOURCES, cwd=ROOT)
+    changed = git("diff", "--name-only", "-z", "HEAD", "--", *SOURCES, cwd=ROOT)
+    untracked = git("ls-files", "--others", "--exclude-standard", "-z", "--", *SOURCES, cwd=ROOT)
     for name in filter(None, (changed + untracked).split("\0")):
         _carry_over(ROOT / name, tree / name)
-    _git("add", "--all", cwd=tree)
-    if _git("status", "--porcelain", cwd=tree):
-        date = _git("log", "-1", "--format=%cI", cwd=tree).strip()
+    git("add", "--all", cwd=tree)
+    if git("status", "--porcelain", cwd=tree):
+        date = git("log", "-1", "--format=%cI", cwd=tree).strip()
         who = {"NAME": "snapshot", "EMAIL": "snapshot@localhost", "DATE": date}
         environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
-        _git("commit", "--quiet", "--no-verify", "--message", "snapshot", cwd=tree, env=environment)
+        git("commit", "--quiet", "--no-verify", "--message", "snapshot", cwd=tree, env=environment)
 
 
 def _carry_over(source: Path, target: Path) -> None:
@@ -179,15 +184,6 @@ def _carry_over(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
     else:
         target.unlink(missing_ok=True)
-
-
-def _git(*args: str, cwd: Path, env: dict[str, str] | None = None) -> str:
-    answer = subprocess.run(
-        ["git", *args], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
-    )
-    if answer.returncode:
-        raise Failure(f"git {args[0]} failed: {answer.stderr.strip()}")
-    return answer.stdout
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ci import engine, node_image, prometheus, tools
+from ci import debian, engine, node_image, prometheus, registry, tools
 from ci.cache import Cache
 from ci.cli import guarded
 from ci.kubernetes import binaries
@@ -16,7 +16,10 @@ def main() -> None:
     """Have tools, engine, API servers, and all images: of nodes, Prometheus, this tree and the release before it."""
     cache = Cache()
     tools.ensure(cache=cache)
-    environments.ensure("checkov", cache)
+    registry.program(cache)
+    for name, package in (("gpg", "gnupg"), ("curl", "curl")):
+        debian.install_program(name, package, cache)
+    environments.python("checkov", cache)
     engine.ensure(cache)
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)

@@ -142,7 +142,7 @@ def _debian(found: sbom.Inventory) -> list[Finding]:
 def _python(found: sbom.Inventory) -> list[Finding]:
     # Of this project's own distribution PyPI has no release of that version.
     distributions = [one for one in found.python if one[0] != images.CONTROLLER_IMAGE]
-    python = str(environments.ensure("scan"))
+    python = str(environments.python("scan"))
     reasons = []
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.writelines(f"{name}=={version}\n" for name, version in [*distributions, CONTROL])

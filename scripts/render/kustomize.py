@@ -18,15 +18,14 @@ import yaml
 
 from ci import tools
 from scripts import schemata
-from scripts.render import crds
+from scripts.render import chart, crds
+from scripts.render.chart import CHART, NAMESPACE
 from scripts.render.outputs import Rendered
 from scripts.render.yaml_text import to_yaml
 from scripts.tree import TreeError
 
-CHART = pathlib.PurePosixPath("chart/dask-kubernetes-operator")
 TREE = pathlib.PurePosixPath("kustomize")
 NAME = "dask-kubernetes-operator"
-NAMESPACE = "dask-operator"
 
 Object = dict[str, Any]
 
@@ -125,9 +124,7 @@ def template(root: pathlib.Path, *settings: str) -> list[Object]:
     Raises:
         TreeError: Helm refuses.
     """
-    options = [f"--set={setting}" for setting in ("crds.enabled=false", *settings)]
-    command = ["template", NAME, str(root / CHART), f"--namespace={NAMESPACE}", *options]
-    return _objects("helm", command, str(CHART))
+    return _documents(chart.template(root, NAME, *(f"--set={setting}" for setting in settings)))
 
 
 def build(folder: pathlib.Path) -> list[Object]:
@@ -136,15 +133,16 @@ def build(folder: pathlib.Path) -> list[Object]:
     Raises:
         TreeError: kustomize refuses.
     """
-    return _objects("kustomize", ["build", str(folder)], folder.name)
-
-
-def _objects(tool: str, command: list[str], what: str) -> list[Object]:
-    binary = str(tools.ensure([tool])[tool])
-    done = subprocess.run([binary, *command], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+    binary = str(tools.ensure(["kustomize"])["kustomize"])
+    command = [binary, "build", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
     if done.returncode:
-        raise TreeError(what, (), f"{tool} {command[0]}: {done.stderr.strip()}")
-    return [document for document in yaml.load_all(done.stdout, Loader=_Loader) if document is not None]
+        raise TreeError(folder.name, (), f"kustomize build: {done.stderr.strip()}")
+    return _documents(done.stdout)
+
+
+def _documents(text: str) -> list[Object]:
+    return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
 
 
 def _text(root: pathlib.Path, part: Part) -> str:

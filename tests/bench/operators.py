@@ -23,6 +23,7 @@ from typing import Any
 
 from ci import tools
 from ci.cache import key
+from scripts import environments
 from tests import public
 from tests.bench.control_plane import (
     OPERATOR_NAMESPACE,
@@ -32,7 +33,6 @@ from tests.bench.control_plane import (
     wait_until,
     write_kubeconfig,
 )
-from tests.environments import environment, uv_pip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "bench"
@@ -100,7 +100,7 @@ class Running:
 def ours() -> Operator:
     """The operator of this tree: chart and controller as they are now, also when they change while it is measured."""
     controller = ROOT / "controller"
-    folder = environment("ours", key(controller), _install_controller)
+    folder = environments.ensure("ours", key(controller), _install_controller)
     chart = BUILD / "chart"
     shutil.rmtree(chart, ignore_errors=True)
     shutil.copytree(ROOT / "chart" / "dask-kubernetes-operator", chart)
@@ -204,11 +204,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _install_controller(folder: pathlib.Path) -> None:
+def _install_controller(environment: environments.Environment) -> None:
     controller = ROOT / "controller"
-    uv_pip("sync", folder, "--require-hashes", str(controller / "requirements.txt"))
-    wheels = folder / "wheels"
+    environment.pip("sync", "--require-hashes", str(controller / "requirements.txt"))
+    wheels = environment.folder / "wheels"
     # Built with what the workspace has, as everything here is built.
-    build = [*("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)]
-    subprocess.run([sys.executable, "-m", "uv", *build, "--out-dir", str(wheels), str(controller)], check=True)
-    uv_pip("install", folder, "--no-deps", "--compile-bytecode", *map(str, wheels.glob("*.whl")))
+    build = ("build", "--wheel", "--no-build-isolation", "--python", sys.executable)
+    environment.uv(*build, "--out-dir", str(wheels), str(controller))
+    environment.pip("install", "--no-deps", "--compile-bytecode", *map(str, wheels.glob("*.whl")))

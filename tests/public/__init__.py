@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ci import base_image, debian
 from ci.cache import Cache, key
-from tests.environments import environment, uv_pip
+from scripts import environments
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements.txt"
@@ -18,7 +18,7 @@ _DOCKERFILE = _HERE / "Dockerfile"
 
 def installed() -> Path:
     """The virtual environment with it, made unless it is there."""
-    return environment("public", key(_REQUIREMENTS), _install)
+    return environments.ensure("public", key(_REQUIREMENTS), environments.locked(_REQUIREMENTS))
 
 
 def chart() -> Path:
@@ -42,7 +42,3 @@ def image() -> tuple[str, str]:
         if not debian.has_image(f"{repository}:{tag}"):
             debian.build_image(context, _DOCKERFILE.name, f"{repository}:{tag}", {"BASE_IMAGE": base}, cache)
     return repository, tag
-
-
-def _install(folder: Path) -> None:
-    uv_pip("sync", folder, "--compile-bytecode", "--require-hashes", str(_REQUIREMENTS))

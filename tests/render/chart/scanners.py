@@ -51,7 +51,7 @@ def checkov(files: Sequence[Path]) -> Findings:
     Raises:
         NothingScannedError: a file holds nothing that it knows.
     """
-    python = str(environments.ensure("checkov"))
+    python = str(environments.python("checkov"))
     driver = str(Path(__file__).with_name("each_checkov.py"))
     answers = json.loads(_run([python, driver, *map(str, files)]))
     for file, answer in answers.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.render import goldens
+from scripts.render import chart, goldens
 from scripts.tree import TreeError
 from tests.render.chart.helm import HELMS, REPOSITORY, find_helm
 
@@ -27,8 +27,8 @@ def test_golden_does_not_change_with_each_commit(name: str) -> None:
 
 
 def test_values_that_are_refused_are_named(tmp_path: Path) -> None:
-    folder = tmp_path / goldens.CHART
+    folder = tmp_path / chart.CHART
     folder.parent.mkdir()
-    folder.symlink_to(REPOSITORY / goldens.CHART)
+    folder.symlink_to(REPOSITORY / chart.CHART)
     with pytest.raises(TreeError, match=r"ci/none-values\.yaml: .*none-values\.yaml"):
         goldens.golden(tmp_path, "none", find_helm("helm3").binary)

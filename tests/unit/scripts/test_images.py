@@ -39,10 +39,10 @@ def test_older_revision_is_built_as_it_was(
     repository, first = history
     (repository / "chartpress.yaml").write_text("being changed")
     monkeypatch.setattr(images, "ROOT", repository)
-    with images._snapshot(first) as tree:
+    with images.snapshot(first) as tree:
         assert (tree / "chartpress.yaml").read_text() == "old"
         assert git("rev-parse", "HEAD", cwd=tree) == first
-    with images._snapshot(None) as tree:
+    with images.snapshot(None) as tree:
         assert (tree / "chartpress.yaml").read_text() == "being changed"
 
 
@@ -54,4 +54,4 @@ def test_history_that_does_not_reach_back_is_told(
     git("clone", "--quiet", "--depth=1", f"file://{repository}", str(shallow), cwd=tmp_path)
     monkeypatch.setattr(images, "ROOT", shallow)
     with pytest.raises(Failure, match=f"does not reach back to {first}; get all of it with: git fetch --unshallow"):
-        images._snapshot(first).__enter__()
+        images.snapshot(first).__enter__()
