@@ -125,8 +125,7 @@ def _answer(options: argparse.Namespace, cache: Cache) -> list[str]:
         case "gitops-images":
             if options.if_built and not gitops.is_built(cache):
                 raise Failure("Flux and Argo CD are not built yet; have that done with: python3 -m ci gitops-images")
-            found = gitops.images(cache)
-            return [found.git_server, found.flux, found.argo_cd]
+            return gitops.images(cache)
         case "node-image":
             return [node_image.ensure(options.kubernetes, cache)]
     match options.action:

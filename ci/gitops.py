@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from ci import base_image, golang, programs
@@ -45,41 +44,47 @@ _PLACES = {
 }
 
 
-@dataclass(frozen=True)
-class Images:
-    """References of images that the engine holds.
-
-    Attributes:
-        git_server: serves the repositories that its arguments name, empty at first, over HTTP on port 8080.
-        flux: has ``source-controller`` and ``kustomize-controller``.
-        argo_cd: its entry point is ``argo-cd``, followed by ``argocd-application-controller`` or
-            ``argocd-repo-server``; it has ``redis-server``, too.
-    """
-
-    git_server: str
-    flux: str
-    argo_cd: str
-
-
-def images(cache: Cache | None = None) -> Images:
-    """Have the images, and the definitions with them.
+def images(cache: Cache | None = None) -> list[str]:
+    """Have all three images, and the definitions with them; the references.
 
     :raises Failure: there is no engine or no Go, a module cannot be downloaded, or a build failed.
     """
     cache = cache or Cache()
     for tool in _PLACES:
         definitions(tool, cache)
-    base = base_image.ensure(cache)
-    git_server = programs.image(
-        RECIPES / "git-server.Dockerfile", [GIT_SERVER.build(cache) / "git-server"], cache, base=base
-    )
-    flux = [one.build(cache) / one.name for one in (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)]
-    argo_cd = [ARGO_CD.build(cache) / "argo-cd", KUSTOMIZE.build(cache) / "kustomize"]
-    return Images(
-        git_server=git_server,
-        flux=programs.image(RECIPES / "flux.Dockerfile", flux, cache),
-        argo_cd=programs.image(RECIPES / "argo-cd.Dockerfile", argo_cd, cache, base=git_server),
-    )
+    return [git_server(cache), flux(cache), argo_cd(cache)]
+
+
+def git_server(cache: Cache | None = None) -> str:
+    """An image that serves the repositories which its arguments name, empty at first, over HTTP on port 8080.
+
+    :raises Failure: as for :func:`images`.
+    """
+    cache = cache or Cache()
+    program = GIT_SERVER.build(cache) / "git-server"
+    return programs.image(RECIPES / "git-server.Dockerfile", [program], cache, base=base_image.ensure(cache))
+
+
+def flux(cache: Cache | None = None) -> str:
+    """An image with ``source-controller`` and ``kustomize-controller``.
+
+    :raises Failure: as for :func:`images`.
+    """
+    cache = cache or Cache()
+    controllers = [one.build(cache) / one.name for one in (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)]
+    return programs.image(RECIPES / "flux.Dockerfile", controllers, cache)
+
+
+def argo_cd(cache: Cache | None = None) -> str:
+    """An image that is ``argocd-application-controller`` or ``argocd-repo-server``, as its first argument says.
+
+    It has ``redis-server``, too.
+
+    :raises Failure: as for :func:`images`.
+    """
+    cache = cache or Cache()
+    made = [ARGO_CD.build(cache) / "argo-cd", KUSTOMIZE.build(cache) / "kustomize"]
+    return programs.image(RECIPES / "argo-cd.Dockerfile", made, cache, base=git_server(cache))
 
 
 def is_built(cache: Cache | None = None) -> bool:

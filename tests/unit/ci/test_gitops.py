@@ -83,8 +83,8 @@ def test_all_is_built_once_the_images_are_there(cache: Cache, made: list[tuple[s
     assert not gitops.is_built(cache)
     found = gitops.images(cache)
     assert gitops.is_built(cache)
-    assert made == [("git-server", "python"), ("flux", ""), ("argo-cd", "git-server")]
-    assert (found.git_server, found.flux, found.argo_cd) == ("git-server", "flux", "argo-cd")
+    assert set(made) == {("git-server", "python"), ("flux", ""), ("argo-cd", "git-server")}
+    assert found == ["git-server", "flux", "argo-cd"]
 
 
 @pytest.mark.usefixtures("made")
