@@ -34,10 +34,17 @@ ONCE := $(patsubst %,--ignore=tests/e2e/test_%.py,image install monitoring publi
 .PHONY: test
 test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) scripts.prepare
-	@$(RUN) pytest -n auto -m "not e2e and not bench"
+	@$(RUN) pytest -n auto -m "not e2e and not gitops and not bench"
 	@$(RUN) pytest -m e2e --keep-cluster
 	@$(RUN) ci cluster down --name dask-operator-test-fresh
 	@$(RUN) pytest -m e2e --single-namespace $(ONCE)
+
+AUTOSCALING_SECONDS ?= 60
+
+.PHONY: test-gitops
+test-gitops: $(READY) ## Have Flux and Argo CD sync the tree; AUTOSCALING_SECONDS=600 scales beside them for longer
+	@$(RUN) ci gitops-images
+	@$(RUN) pytest -m gitops --autoscaling-seconds=$(AUTOSCALING_SECONDS)
 
 .PHONY: cluster
 cluster: ## Bring up the local cluster; prints the path of its kubeconfig

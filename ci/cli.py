@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from ci import base_image, cluster, engine, node_image, tools
+from ci import base_image, cluster, engine, gitops, node_image, tools
 from ci.cache import Cache
 from ci.console import Failure, console
 from ci.pins import pins
@@ -38,6 +38,14 @@ def parser() -> argparse.ArgumentParser:
         "--stop", action="store_true", help="stop the engine if this command started it and no container runs in it"
     )
     verbs.add_parser("base-image", help="have a Python base image; prints its reference")
+    verb = verbs.add_parser(
+        "gitops-images", help="have images of a Git server, Flux and Argo CD; prints their references"
+    )
+    verb.add_argument(
+        "--if-built",
+        action="store_true",
+        help="fail where their programs, which take long to build, are not built yet",
+    )
     verb = verbs.add_parser("node-image", help="have the image of a kind node; prints its reference")
     _add_kubernetes(verb)
     cluster_verb = verbs.add_parser("cluster", help="make, load, inspect and remove a cluster")
@@ -114,6 +122,10 @@ def _answer(options: argparse.Namespace, cache: Cache) -> list[str]:
             return [engine.ensure(cache)]
         case "base-image":
             return [base_image.ensure(cache)]
+        case "gitops-images":
+            if options.if_built and not gitops.is_built(cache):
+                raise Failure("Flux and Argo CD are not built yet; have that done with: python3 -m ci gitops-images")
+            return gitops.images(cache)
         case "node-image":
             return [node_image.ensure(options.kubernetes, cache)]
     match options.action:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,27 @@ from ci import host
 from ci.console import Failure, Step
 from ci.process import output, run
 
+DOWNLOAD_SECONDS = 300
+
 
 def found() -> bool:
     """Whether there is a Go on PATH, of whatever version."""
     return shutil.which("go") is not None
+
+
+def sources(package: str, module: Path) -> Path:
+    """The folder, in Go's module cache, of the module that a package is the root of.
+
+    :param module: the directory of the go.mod that pins it.
+    :raises Failure: it cannot be downloaded.
+    """
+    status, answer, error = output(
+        ["go", "mod", "download", "-json", package], cwd=module, timeout_seconds=DOWNLOAD_SECONDS
+    )
+    if status:
+        last = (error.strip().splitlines() or ["no reason given"])[-1]
+        raise Failure(f"{package} cannot be downloaded ({last}); connect to a network, or set GOPROXY.")
+    return Path(json.loads(answer)["Dir"])
 
 
 def build_cache() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ci import base_image, debian, engine, host, kubernetes
+from ci import base_image, debian, engine, golang, host, kubernetes
 from ci.cache import NAME, Cache, key
 from ci.console import Failure, Step, console
 from ci.pins import HERE, Kubernetes, pins
@@ -107,15 +106,8 @@ def _build_base(reference: str, cache: Cache) -> None:
 
 def _copy_kind_files(target: Path) -> None:
     """The files of kind's base image, from the module cache, with the modes its Dockerfile gives them."""
-    module = pins().tool("kind").module
-    status, answer, error = output(
-        ["go", "mod", "download", "-json", "sigs.k8s.io/kind"], cwd=module, timeout_seconds=300
-    )
-    if status:
-        reason = (error.strip().splitlines() or ["no reason given"])[-1]
-        raise Failure(f"kind's node files cannot be downloaded ({reason}); connect to a network, or set GOPROXY.")
-    files = Path(json.loads(answer)["Dir"]) / "images" / "base" / "files"
-    shutil.copytree(files, target)
+    kind = golang.sources("sigs.k8s.io/kind", pins().tool("kind").module)
+    shutil.copytree(kind / "images" / "base" / "files", target)
     for path in [target, *target.rglob("*")]:
         executable = path.is_dir() or path.parent.name == "bin"
         path.chmod(0o755 if executable else 0o644)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci import debian, golang, host
-from ci.cache import NAME, Cache, key
+from ci import golang, host, programs
+from ci.cache import Cache, key
 from ci.console import Failure, console
 from ci.pins import HERE
-from ci.process import output
+from ci.programs import Programs
 
 RECIPES = HERE / "images" / "prometheus"
-DOWNLOAD_SECONDS = 300
 
 MODULE = HERE / "go" / "prometheus"
 ROOT_PACKAGE = "github.com/prometheus/prometheus"
@@ -25,10 +23,15 @@ PROGRAMS = ("prometheus", "promtool")
 EVERY_DISCOVERY = f"{ROOT_PACKAGE}/plugins"
 DISCOVERY = f"{ROOT_PACKAGE}/discovery/kubernetes"
 
-OPERATOR_MODULE = HERE / "go" / "prometheus-operator"
 OPERATOR_ROOT_PACKAGE = "github.com/prometheus-operator/prometheus-operator"
 # The second is started beside Prometheus, and has it load what has changed.
 OPERATOR_PROGRAMS = ("operator", "prometheus-config-reloader")
+OPERATOR = Programs(
+    "prometheus-operator",
+    "the Prometheus Operator",
+    tuple(f"{OPERATOR_ROOT_PACKAGE}/cmd/{program}" for program in OPERATOR_PROGRAMS),
+    HERE / "go" / "prometheus-operator",
+)
 CRDS = Path("example/prometheus-operator-crd")
 
 
@@ -53,10 +56,12 @@ def images(cache: Cache | None = None) -> Images:
     :raises Failure: there is no engine or no Go, a module cannot be downloaded, or a build failed.
     """
     cache = cache or Cache()
+    prometheus = [_programs(cache, "linux") / "prometheus"]
+    operator = [OPERATOR.build(cache) / name for name in OPERATOR_PROGRAMS]
     return Images(
-        prometheus=_image("prometheus", [_programs(cache, "linux") / "prometheus"], cache),
+        prometheus=programs.image(RECIPES / "prometheus.Dockerfile", prometheus, cache),
         version=version(),
-        operator=_image("prometheus-operator", [_operator(cache) / name for name in OPERATOR_PROGRAMS], cache),
+        operator=programs.image(RECIPES / "prometheus-operator.Dockerfile", operator, cache),
     )
 
 
@@ -73,7 +78,7 @@ def crds() -> list[Path]:
 
     :raises Failure: there is no Go, or the module cannot be downloaded.
     """
-    return sorted((_sources(OPERATOR_ROOT_PACKAGE, OPERATOR_MODULE) / CRDS).glob("*.yaml"))
+    return sorted((golang.sources(OPERATOR_ROOT_PACKAGE, OPERATOR.module) / CRDS).glob("*.yaml"))
 
 
 def version() -> str:
@@ -90,7 +95,7 @@ def _programs(cache: Cache, system: str) -> Path:
             cache.workspace("prometheus-mains", "the build of Prometheus") as module,
             console.step("build Prometheus from Go modules") as step,
         ):
-            write_module(module, _sources(ROOT_PACKAGE, MODULE))
+            write_module(module, golang.sources(ROOT_PACKAGE, MODULE))
             golang.build(
                 [f"./{name}" for name in PROGRAMS],
                 module=module,
@@ -121,45 +126,3 @@ def write_module(folder: Path, sources: Path) -> None:
             if not file.name.endswith("_test.go"):
                 text = file.read_text().replace(f'"{EVERY_DISCOVERY}"', f'"{DISCOVERY}"')
                 (folder / program / file.name).write_text(text)
-
-
-def _operator(cache: Cache) -> Path:
-    def build(folder: Path) -> None:
-        with console.step("build the Prometheus Operator from Go modules") as step:
-            golang.build(
-                [f"{OPERATOR_ROOT_PACKAGE}/cmd/{program}" for program in OPERATOR_PROGRAMS],
-                module=OPERATOR_MODULE,
-                into=folder,
-                step=step,
-                log=cache.log("build-prometheus-operator"),
-                what="building the Prometheus Operator",
-                system="linux",
-            )
-
-    return cache.make("prometheus-operator", key(OPERATOR_MODULE, OPERATOR_PROGRAMS, host.architecture()), build)
-
-
-def _image(name: str, programs: list[Path], cache: Cache) -> str:
-    """An image of programs that need nothing beside them, made by the recipe of its name."""
-    recipe = RECIPES / f"{name}.Dockerfile"
-    reference = f"{NAME}/{name}:{key([program.parent.name for program in programs], recipe)}"
-    if not debian.has_image(reference):
-        with cache.workspace(f"image-{name}", f"the build of the image of {name}") as context:
-            if not debian.has_image(reference):
-                (context / "bin").mkdir()
-                for program in programs:
-                    shutil.copy(program, context / "bin")
-                shutil.copy(recipe, context)
-                debian.build_image(context, recipe.name, reference, {}, cache)
-    return reference
-
-
-def _sources(package: str, module: Path) -> Path:
-    """The folder of the module that a package is the root of, as another module pins it."""
-    status, answer, error = output(
-        ["go", "mod", "download", "-json", package], cwd=module, timeout_seconds=DOWNLOAD_SECONDS
-    )
-    if status:
-        last = (error.strip().splitlines() or ["no reason given"])[-1]
-        raise Failure(f"{package} cannot be downloaded ({last}); connect to a network, or set GOPROXY.")
-    return Path(json.loads(answer)["Dir"])

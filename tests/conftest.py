@@ -17,16 +17,21 @@ from pytest_kind import KindCluster
 from ci import cluster as clusters
 from ci import engine, tools
 from scripts import images
-from tests.monitoring import Monitoring
-from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Object, Platform, restricted_namespace
+from tests.platform import CUSTOM_RESOURCES, OPERATOR_NAMESPACE, Findings, Object, Platform, restricted_namespace
 
 RELEASE = "dask-operator-e2e"
 LOG_LINES = 200
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--single-namespace`` runs the same tests with an operator that may see nothing but the test's namespace."""
+    """What is not the same in each run of a suite."""
     parser.addoption("--single-namespace", action="store_true", help="install an operator into each test's namespace")
+    parser.addoption(
+        "--autoscaling-seconds",
+        type=float,
+        default=60,
+        help="how long a GitOps tool has to leave alone what is scaled",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +51,22 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
 @pytest.fixture(scope="module")
 def fresh_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
     """A cluster in which nothing has been installed yet, for what cannot be beside the suite's own release."""
+    with new_cluster(request, "fresh") as kind:
+        yield kind
+
+
+@contextmanager
+def new_cluster(request: pytest.FixtureRequest, suffix: str) -> Iterator[KindCluster]:
+    """A cluster in which nothing has been installed yet, named after that of the suite."""
     if clusters.is_existing():
         pytest.skip("CLUSTER=existing is one cluster, and this test needs another one, with nothing in it")
-    name = f"{request.config.getoption('cluster_name')}-fresh"
+    name = f"{request.config.getoption('cluster_name')}-{suffix}"
     clusters.down(name)  # one that was kept to be looked into
-    yield _kind(name)
-    if not request.config.getoption("keep_cluster"):
-        clusters.down(name)
+    try:
+        yield _kind(name)
+    finally:
+        if not request.config.getoption("keep_cluster"):
+            clusters.down(name)
 
 
 def _kind(name: str) -> KindCluster:
@@ -160,13 +174,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call" and report.failed:
         for fixture in getattr(item, "funcargs", {}).values():
             if isinstance(fixture, Platform):
-                report.sections.extend(_findings(fixture))
-            elif isinstance(fixture, Monitoring):
+                report.sections.extend(findings(fixture))
+            elif isinstance(fixture, Findings):
                 report.sections.extend(fixture.findings())
     return report  # type: ignore[return-value]
 
 
-def _findings(platform: Platform) -> Iterator[tuple[str, str]]:
+def findings(platform: Platform) -> Iterator[tuple[str, str]]:
+    """What is in a namespace, and what the operator that looks after it says, by title."""
     theirs = ("--namespace", platform.namespace)
     ours = ("--namespace", platform.operator_namespace)
     kinds = f"{CUSTOM_RESOURCES},deployments,services,pods"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import yaml
 from distributed import Client
@@ -124,6 +124,14 @@ class Platform:
                 yield int(line.split(" -> ")[0].rpartition(":")[2])
             finally:
                 forward.terminate()
+
+
+@runtime_checkable
+class Findings(Protocol):
+    """A fixture that has something to say when a test fails."""
+
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """What a person would ask for, by title."""
 
 
 def is_ready(obj: Object) -> bool:

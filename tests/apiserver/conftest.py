@@ -12,6 +12,7 @@ import pytest
 from ci.cache import Cache
 from ci.kubernetes import binaries
 from ci.pins import pins
+from tests import gitops
 from tests.apiserver.server import ApiServer, running
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,6 +43,21 @@ def server(start_server: Callable[..., AbstractContextManager[ApiServer]]) -> It
     with start_server() as started:
         install_crds(started)
         yield started
+
+
+@pytest.fixture(scope="session")
+def gitops_server(start_server: Callable[..., AbstractContextManager[ApiServer]]) -> Iterator[ApiServer]:
+    """An API server with the definitions of Argo CD and Flux, and their namespaces; nothing acts on them."""
+    with start_server() as server:
+        for module in (gitops.ARGOCD, *gitops.FLUX):
+            for file in gitops.definitions(module):
+                applied = server.kubectl("apply", "--server-side", "-f", str(file))
+                assert applied.returncode == 0, applied.stderr
+        waited = server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        assert waited.returncode == 0, waited.stderr
+        for namespace in ("argocd", "flux-system"):
+            server.kubectl("create", "namespace", namespace)
+        yield server
 
 
 def install_crds(server: ApiServer) -> None:

@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from distributed import Client, Event
 
+from tests.autoscaling import autoscaler, load
 from tests.platform import Object, Platform, dask_cluster, eventually
 
 pytestmark = pytest.mark.e2e
-
-# Each is taken for half a second as long as none has ended, and five seconds is what all may take.
-TASKS = 100
-
-
-def autoscaler(name: str, *, minimum: int, maximum: int, window_seconds: int = 5, **spec: object) -> Object:
-    """A DaskAutoscaler for the cluster of its name, quick enough for a test to wait for."""
-    rules = {"stabilizationWindowSeconds": window_seconds}
-    return {
-        "apiVersion": "kubernetes.dask.org/v1",
-        "kind": "DaskAutoscaler",
-        "metadata": {"name": name},
-        "spec": {
-            "cluster": name,
-            "minimum": minimum,
-            "maximum": maximum,
-            "behavior": {"scaleDown": rules},
-            **spec,
-        },
-    }
-
-
-@contextmanager
-def load(client: Client) -> Iterator[None]:
-    """More work than any worker finishes, until the end of the block; then all of it is done."""
-
-    def wait_for_go(number: int) -> int:  # in here, so that it travels whole: the scheduler has no module of tests
-        Event("go").wait(timeout=300)
-        return number
-
-    futures = client.map(wait_for_go, range(TASKS), pure=False)
-    yield
-    Event("go", client=client).set()
-    assert client.gather(futures) == list(range(TASKS))
-    client.cancel(futures)
 
 
 def ready(platform: Platform, name: str, count: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -75,6 +76,11 @@ def write(folder: Path, *, resources: tuple[str, ...] = (), components: tuple[st
 def by_id(objects: list[Object]) -> dict[tuple[str, str], Object]:
     """Objects by kind and name."""
     return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+
+
+def renamed(objects: list[Object], old: str, new: str) -> list[Object]:
+    """Objects with another word wherever one is in them."""
+    return list(json.loads(json.dumps(objects).replace(old, new)))
 
 
 def _documents(text: str) -> list[Object]:

@@ -86,6 +86,7 @@ CLUSTER = ("overlays/cluster-install",)
 MATCHES = {
     "cluster-install": Match(CLUSTER, {}, only_in_tree=THE_NAMESPACE),
     "namespace-install": Match(("overlays/namespace-install",), ONE_NAMESPACE, differences=OWN_NAMESPACE),
+    "operator-only": Match(("overlays/operator-only",), {"crds": {"enabled": False}}, only_in_tree=THE_NAMESPACE),
     "openshift": Match(
         ("overlays/openshift",), nested("securityContext.runAsUser", None), only_in_tree=THE_NAMESPACE
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ci import cli, cluster, process
+from ci import cli, cluster, gitops, process
 from ci.cluster import Cluster
 from ci.console import Failure
 
@@ -54,6 +54,15 @@ def test_a_failure_is_one_sentence_after_its_log(
 def test_an_unknown_kubernetes_is_said_before_anything_is_done(said: io.StringIO) -> None:
     assert cli.main(["cluster", "up", "--kubernetes", "1.2.3"]) == 1
     assert said.getvalue() == "error: Kubernetes 1.2.3 is not known here; use one of 1.34.4 and 1.36.3.\n"
+
+
+def test_images_that_take_long_are_not_built_when_that_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, said: io.StringIO
+) -> None:
+    monkeypatch.setattr(gitops, "images", lambda _: pytest.fail("they were built"))
+    assert cli.main(["gitops-images", "--if-built"]) == 1
+    expected = "error: Flux and Argo CD are not built yet; have that done with: python3 -m ci gitops-images\n"
+    assert said.getvalue() == expected
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, said: io.StringIO) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
     ("module", "root", "programs"),
     [
         (prometheus.MODULE, prometheus.ROOT_PACKAGE, prometheus.PROGRAMS),
-        (prometheus.OPERATOR_MODULE, prometheus.OPERATOR_ROOT_PACKAGE, prometheus.OPERATOR_PROGRAMS),
+        (prometheus.OPERATOR.module, prometheus.OPERATOR_ROOT_PACKAGE, prometheus.OPERATOR_PROGRAMS),
     ],
 )
 def test_module_pins_one_version_of_the_programs_and_of_what_is_with_them(

@@ -1,0 +1,3 @@
+module ci/git-server
+
+go 1.24

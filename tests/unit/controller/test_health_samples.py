@@ -1,0 +1,15 @@
+"""The samples that GitOps tools' health checks are tested with are what the controller writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from .health_samples import FOLDER, record, text
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_samples_are_what_the_controller_writes() -> None:
+    stored = {str(path.relative_to(FOLDER)): path.read_text() for path in FOLDER.glob("*/testdata/*.yaml")}
+    written = {path: text(sample) for path, sample in record().items()}
+    assert stored == written, "run `python -m tests.unit.controller.health_samples`, and read the difference"
