@@ -333,7 +333,7 @@ def _parse_manifest(text: str, source: str, argument: str) -> object:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise ValidationError(f"{argument}: {source} is no valid YAML: {error}") from error
+        raise ValidationError(f"{argument}: {source} is no valid YAML, correct it there: {error}") from error
     if len(documents) != 1:
         raise ValidationError(f"{argument}: {source} has {len(documents)} documents: leave one, the DaskCluster")
     return documents[0]
