@@ -1,5 +1,23 @@
 """Custom resources of the Dask Kubernetes Operator, made from Python."""
 
-from .specs import make_cluster_spec, make_worker_spec
+from .arguments import CreateMode
+from .specs import (
+    make_autoscaler_spec,
+    make_cluster_spec,
+    make_job_spec,
+    make_pod_spec,
+    make_scheduler_spec,
+    make_worker_group_spec,
+    make_worker_spec,
+)
 
-__all__ = ["make_cluster_spec", "make_worker_spec"]
+__all__ = [
+    "CreateMode",
+    "make_autoscaler_spec",
+    "make_cluster_spec",
+    "make_job_spec",
+    "make_pod_spec",
+    "make_scheduler_spec",
+    "make_worker_group_spec",
+    "make_worker_spec",
+]
