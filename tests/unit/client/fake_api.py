@@ -213,11 +213,15 @@ class FakeApi:
         response = web.StreamResponse()
         try:
             await response.prepare(request)
-            while (event := await queue.get()) is not None:
-                await response.write(json.dumps(event).encode() + b"\n")
+            with suppress(ConnectionError):
+                await self._tell_watch(response, queue)
         finally:
             self._watches.remove(watch)
         return response
+
+    async def _tell_watch(self, response: web.StreamResponse, queue: asyncio.Queue[Object | None]) -> None:
+        while (event := await queue.get()) is not None:
+            await response.write(json.dumps(event).encode() + b"\n")
 
     def _log(self, request: web.Request, pod: str) -> web.Response:
         key = f"{pod}/previous" if "previous" in request.query else pod

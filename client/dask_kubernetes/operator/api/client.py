@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -188,7 +188,7 @@ class Api:
         *,
         name: str | None = None,
         labels: str | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """What is there, then every change, without end.
 
         It goes on after the connection is lost: all there is is told again as ADDED, and what is gone as DELETED.
@@ -207,12 +207,13 @@ class Api:
                 yield WatchEvent("ADDED", found)
             known = there
             yield WatchEvent("SYNCED", {})
-            async for event in self._changes(resource, namespace, selectors, version):
-                if event.type == "DELETED":
-                    known.pop(_key(event.object), None)
-                else:
-                    known[_key(event.object)] = event.object
-                yield event
+            async with aclosing(self._changes(resource, namespace, selectors, version)) as changes:
+                async for event in changes:
+                    if event.type == "DELETED":
+                        known.pop(_key(event.object), None)
+                    else:
+                        known[_key(event.object)] = event.object
+                    yield event
             await asyncio.sleep(WATCH_PAUSE_SECONDS)
 
     # What is not an object -----------------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ class Api:
 
     async def _changes(
         self, resource: Resource, namespace: str | None, query: Mapping[str, str], version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Changes after a version, until the connection is lost or the API server knows that version no longer."""
         url, what = self._target(resource, namespace), self._what("watch", resource, namespace, None)
         limits = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=WATCH_SECONDS + 10)
