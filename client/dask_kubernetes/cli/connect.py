@@ -25,7 +25,7 @@ SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 _POLL_SECONDS = 0.5
 
 
-@click.command()
+@click.command(short_help="Forward the ports of a scheduler.")
 @click.argument("target", type=TargetType(CLUSTER, JOB))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(

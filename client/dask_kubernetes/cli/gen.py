@@ -29,7 +29,7 @@ _OPTION_NAMES = {
 }
 
 
-@click.group()
+@click.group(short_help="Print manifests of Dask resources.")
 def gen() -> None:
     """Print manifests of Dask resources, ready for `kubectl apply -f -`."""
 
@@ -103,7 +103,7 @@ def cluster(output_format: str, namespace: str | None, **given: Any) -> None:
         _print(specs.make_cluster_spec(**_arguments(given)), namespace, output_format)
 
 
-@gen.command()
+@gen.command(short_help="Print a DaskJob.")
 @click.argument("command", nargs=-1, required=True)
 @click.option("--name", required=True, help="Name of the DaskJob and of its cluster.")
 @_container_options
@@ -120,7 +120,7 @@ def job(output_format: str, namespace: str | None, command: tuple[str, ...], **g
         _print(specs.make_job_spec(command=list(command), **_arguments(given)), namespace, output_format)
 
 
-@gen.command()
+@gen.command(short_help="Print a DaskWorkerGroup.")
 @click.option("--name", required=True, help="What the cluster calls the group; it becomes <cluster>-<name>.")
 @click.option("--cluster", required=True, help="Name of the DaskCluster that the workers join.")
 @_container_options

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMPONENTS = ("scheduler", "worker", "job-runner")
 
 
-@click.command()
+@click.command(short_help="Print the logs of a cluster.")
 @click.argument("target", type=TargetType(CLUSTER, JOB))
 @click.option("--component", type=click.Choice(COMPONENTS), help="Only its scheduler, its workers or its job-runner.")
 @click.option("--worker-group", "-g", metavar="NAME", help="Only workers of this DaskWorkerGroup.")

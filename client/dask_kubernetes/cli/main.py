@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from copy import copy
 
 import click
 from click.shell_completion import get_completion_class
@@ -16,12 +17,12 @@ from .manage import delete, describe, list_objects, scale
 _KUBECTL = "kubectl dask"
 
 
-@click.group(name="kubernetes")
+@click.group(name="kubernetes", context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Dask on Kubernetes: print manifests, and look after clusters, jobs, worker groups and autoscalers."""
 
 
-@main.command()
+@main.command(short_help="Print what makes a shell complete commands.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what makes a SHELL complete the commands of ``dask``, names of clusters too.
@@ -37,7 +38,9 @@ def completion(shell: str) -> None:
 for command in (gen, list_objects, describe, logs, scale, connect, delete):
     main.add_command(command)
 # What the public client calls it.
-main.add_command(connect, "port-forward")
+_port_forward = copy(connect)
+_port_forward.hidden = True
+main.add_command(_port_forward, "port-forward")
 
 
 def kubectl_dask() -> None:

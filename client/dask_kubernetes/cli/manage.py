@@ -23,7 +23,7 @@ _ALL_KINDS = TargetType(CLUSTER, JOB, WORKER_GROUP, AUTOSCALER)
 _DEFAULT_TIMEOUT = "60"
 
 
-@click.command("list")
+@click.command("list", short_help="List clusters, or objects of another kind.")
 @click.argument("kind", type=KindType(), default=CLUSTER)
 @click.option("--all-namespaces", "-A", is_flag=True, help="Those of all namespaces.")
 @click.option("--selector", "-l", metavar="SELECTOR", help="Only those with certain labels, such as team=climate.")
@@ -57,7 +57,7 @@ def list_objects(
         click.echo(summaries.lines(kind, objects, groups, is_wide=wide, with_namespace=all_namespaces), nl=False)
 
 
-@click.command()
+@click.command(short_help="Tell all about a cluster.")
 @click.argument("target", type=_ALL_KINDS)
 @click.option("--output", "-o", "form", type=click.Choice(["yaml", "json"]), help="Print the object itself so.")
 @connection_options
@@ -72,7 +72,7 @@ def describe(
     click.echo(text, nl=False)
 
 
-@click.command()
+@click.command(short_help="Change the number of workers.")
 @click.argument("target", type=TargetType(CLUSTER, WORKER_GROUP))
 @click.argument("replicas", type=click.IntRange(min=0))
 @click.option("--worker-group", "-g", metavar="NAME", help="What the cluster calls the group.  [default: default]")
@@ -107,7 +107,7 @@ def scale(
     run(_scale(connection, target, name, replicas, seconds if wait else None))
 
 
-@click.command()
+@click.command(short_help="Delete clusters and the like.")
 @click.argument("targets", nargs=-1, type=_ALL_KINDS)
 @click.option("--all", "is_all", is_flag=True, help="All clusters of the namespace, instead of TARGETS.")
 @click.option("--ignore-not-found", is_flag=True, help="What is not there counts as deleted.")

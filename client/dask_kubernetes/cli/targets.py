@@ -97,7 +97,8 @@ class TargetType(click.ParamType[Target]):
             kind = KindType().convert(kind, param, ctx) if slash else self.kinds[0]
             given = [ctx.params.get(option) for option in ("kubeconfig", "context", "namespace")]
             connection = Connection(given[0], given[1], given[2])
-            names = asyncio.run(asyncio.wait_for(_names(connection, kind), _COMPLETION_SECONDS))
+            resource = resource_of(kind)  # what takes long to import is here before the clock runs
+            names = asyncio.run(asyncio.wait_for(_names(connection, resource), _COMPLETION_SECONDS))
         except (DaskKubernetesError, TimeoutError, click.UsageError):
             return []
         prefix = incomplete.rpartition("/")[0] + slash
@@ -116,6 +117,6 @@ def resource_of(kind: str) -> Resource:
     }[kind]
 
 
-async def _names(connection: Connection, kind: str) -> list[str]:
+async def _names(connection: Connection, resource: Resource) -> list[str]:
     async with connection.api() as (api, namespace):
-        return [body["metadata"]["name"] for body in await api.list(resource_of(kind), namespace)]
+        return [body["metadata"]["name"] for body in await api.list(resource, namespace)]
