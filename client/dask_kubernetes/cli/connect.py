@@ -50,8 +50,8 @@ def connect(
 ) -> None:
     """Forward the ports of the scheduler of TARGET until Ctrl-C, or while COMMAND runs.
 
-    TARGET is the name of a cluster, or job/NAME. COMMAND stands after ``--``; it finds the scheduler's address in
-    DASK_SCHEDULER_ADDRESS, as ``Client()`` does, and its exit code is that of this command.
+    TARGET is the name of a cluster, or job/NAME. COMMAND stands after `--`; it finds the scheduler's address in
+    DASK_SCHEDULER_ADDRESS, as `Client()` does, and its exit code is that of this command.
     """
     with told():
         seconds = checks.seconds("--timeout", timeout)

@@ -115,7 +115,7 @@ def cluster(output_format: str, namespace: str | None, **given: Any) -> None:
 @_pod_options
 @_metadata_options
 def job(output_format: str, namespace: str | None, command: tuple[str, ...], **given: Any) -> None:
-    """Print a DaskJob that runs COMMAND, which stands after all options and ``--``."""
+    """Print a DaskJob that runs COMMAND, which stands after all options and `--`."""
     with _arguments_told():
         _print(specs.make_job_spec(command=list(command), **_arguments(given)), namespace, output_format)
 

@@ -25,7 +25,7 @@ def main() -> None:
 @main.command(short_help="Print what makes a shell complete commands.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes a SHELL complete the commands of ``dask``, names of clusters too.
+    """Print what makes a SHELL complete the commands of `dask`, names of clusters too.
 
     Put `eval "$(dask kubernetes completion bash)"` into ~/.bashrc, and likewise for zsh; for fish put it into
     ~/.config/fish/completions/dask.fish.

@@ -41,7 +41,6 @@ def test_nothing_has_to_be_given() -> None:
     assert arguments.create_mode is CreateMode.CREATE_OR_CONNECT
     assert arguments.shutdown_on_close is None
     assert arguments.resource_timeout_seconds == 60
-    assert arguments.client_timeout_seconds is None
     assert arguments.port_forward_cluster_ip is None
     assert arguments.scheduler_forward_port is None
     assert arguments.image == "ghcr.io/dask/dask:latest"
@@ -78,8 +77,7 @@ def test_everything_can_be_given() -> None:
         namespace="elsewhere",
         create_mode=CreateMode.CREATE_ONLY,
         shutdown_on_close=False,
-        resource_timeout="2 minutes",
-        client_timeout=timedelta(minutes=5),  # type: ignore[arg-type]  # taken like a string
+        resource_timeout=timedelta(minutes=2),  # type: ignore[arg-type]  # taken like a string
         port_forward_cluster_ip=True,
         scheduler_forward_port=8787,
         quiet=True,
@@ -90,7 +88,6 @@ def test_everything_can_be_given() -> None:
     assert arguments.create_mode is CreateMode.CREATE_ONLY
     assert arguments.shutdown_on_close is False
     assert arguments.resource_timeout_seconds == 120
-    assert arguments.client_timeout_seconds == 300
     assert arguments.port_forward_cluster_ip is True
     assert arguments.scheduler_forward_port == 8787
     assert arguments.jupyter
@@ -117,7 +114,6 @@ def test_everything_can_be_given() -> None:
         ({"create-mode": "create_only"}, {"create_mode": "CREATE_ONLY"}),
         ({"shutdown-on-close": True}, {"shutdown_on_close": True}),
         ({"resource-timeout": "5m"}, {"resource_timeout": 300}),
-        ({"client-timeout": 30}, {"client_timeout": 30}),
         ({"port-forward-cluster-ip": False}, {"port_forward_cluster_ip": False}),
         ({"scheduler-forward-port": 1234}, {"scheduler_forward_port": 1234}),
     ],
@@ -222,8 +218,7 @@ CASES: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"resource_timeout": float("nan")}, ValidationError, "resource_timeout", "give from 0"),
     ({"resource_timeout": float("inf")}, ValidationError, "resource_timeout", "give from 0"),
     ({"resource_timeout": "5 parsecs"}, ValidationError, "resource_timeout", "such as '5 minutes'"),
-    ({"client_timeout": 0}, ValidationError, "client_timeout", "give more than 0 seconds"),
-    ({"client_timeout": True}, TypeError, "client_timeout", "give a number of seconds"),
+    ({"resource_timeout": True}, TypeError, "resource_timeout", "give a number of seconds"),
     (
         {"scheduler_service_type": "clusterip"},
         ValidationError,
