@@ -162,17 +162,31 @@ def test_same_again_changes_nothing(published: Site) -> None:
     assert published.digest("chart") == before
 
 
-def test_other_chart_of_the_same_version_replaces_nothing(published: Site) -> None:
+def test_release_that_is_begun_anew_takes_what_is_out_already(published: Site) -> None:
     chart = published.artifacts / f"{NAME}-{VERSION}.tgz"
-    kept = chart.read_bytes()
+    before, digest = chart.read_bytes(), published.digest("chart")
+    again = published.run("chart", *SIGNER)
+    assert again.returncode == 0, again.stderr
+    assert chart.read_bytes() != before, "packaged at another time"
+    pushed = published.run(*publishing(published)[0])
+    assert pushed.returncode == 0, pushed.stderr
+    assert chart.read_bytes() == before
+    assert published.digest("chart") == digest
+
+
+def test_other_chart_of_the_same_version_replaces_nothing(published: Site) -> None:
+    image = published.artifacts / "image.txt"
+    kept = {path: path.read_bytes() for path in published.artifacts.iterdir()}
     try:
-        chart.write_bytes(kept + b"more")
+        image.write_text(image.read_text().replace("a" * 64, "b" * 64))
+        assert published.run("chart", *SIGNER).returncode == 0
         for verb in publishing(published):
             refused = published.run(*verb)
             assert refused.returncode == 1
             assert f"another chart of {VERSION} already" in refused.stderr
     finally:
-        chart.write_bytes(kept)
+        for path, content in kept.items():
+            path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
