@@ -159,7 +159,7 @@ def runs(root: Path = ROOT) -> list[Run]:
     Raises:
         PageError: a call of ``documented.run`` does not say in words which page it runs.
     """
-    return [run for path in sorted((root / "tests").rglob("test_*.py")) for run in _calls(path)]
+    return [run for path in sorted((root / "tests").rglob("*.py")) for run in _calls(path)]
 
 
 def _calls(path: Path) -> Iterator[Run]:

@@ -13,17 +13,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypedDict
 
-from ci import tools
+from ci import host, tools
 from tests import documented
 from tests.registry import Registry
 
+NAME = "dask-kubernetes-operator"
 VERSION = "2026.9.0"
+#: Of an image that there is none of.
+NO_DIGEST = f"sha256:{'a' * 64}"
 _WHO = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")
     for key, value in (("NAME", "Test"), ("EMAIL", "test@localhost"))
 }
+
+
+class Place(TypedDict):
+    """Where the commands of a page are run, and with which variables."""
+
+    environment: Mapping[str, str]
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,15 @@ class Site:
             "ghcr.io": self.registry.host,
             "https://helm.dask.org": self.url,
         }
+
+    @property
+    def in_registry(self) -> dict[str, str]:
+        """What stands for the registry of charts, as Helm has to be told of one that has no TLS."""
+        return {"oci://ghcr.io": f"--plain-http oci://{self.registry.host}"}
+
+    def digest(self, what: str) -> str:
+        """The digest of the ``image`` or the ``chart`` that was published."""
+        return (self.artifacts / f"{what}.txt").read_text().strip().partition("@")[2]
 
     def replacements(self, *names: str, **more: str) -> dict[str, str]:
         """Those of them that a section needs."""
@@ -100,6 +120,42 @@ def site(folder: Path, registry: Registry) -> Iterator[Site]:
         finally:
             stop = ["gpgconf", "--homedir", str(keys), "--kill", "gpg-agent"]
             subprocess.run(stop, check=False)
+
+
+def tag(site: Site) -> None:
+    """Tag the checkout, and make a key to sign with, as the page says."""
+    options: Place = {"environment": site.environment, "folder": site.checkout}
+    documented.run("docs/releasing.md", "Before", replace=site.replacements(".venv/bin/python"), **options)
+    documented.run("docs/releasing.md", "The key", replace={"rsa4096": "rsa2048"}, **options)  # quicker to make
+
+
+def publish_image(site: Site) -> None:
+    """Build the image of the release and push it, for the one architecture that there is a machine of."""
+    documented.run(
+        "docs/releasing.md",
+        "Images",
+        replace=site.replacements(".venv/bin/python", "ghcr.io", **{"amd64,arm64": host.architecture()}),
+        environment=site.environment,
+        folder=site.checkout,
+    )
+
+
+def pretend_image(site: Site) -> None:
+    """Have a release whose image nobody has pushed, where no node is to run it."""
+    site.artifacts.mkdir(parents=True)
+    (site.artifacts / "image.txt").write_text(f"{site.registry.host}/dask/{NAME}:{VERSION}@{NO_DIGEST}")
+    (site.artifacts / "sbom-amd64.json").write_text("{}")
+
+
+def publish_chart(site: Site) -> None:
+    """Package, sign and publish the chart of the release."""
+    documented.run(
+        "docs/releasing.md",
+        "Chart",
+        replace=site.replacements(".venv/bin/python", "ghcr.io", "https://helm.dask.org"),
+        environment=site.environment,
+        folder=site.checkout,
+    )
 
 
 def helm_environment(folder: Path, helm: str, kubectl: Path | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,27 +118,46 @@ def push(artifacts: Artifacts, repository: str) -> str:
     helm = str(tools.ensure(["helm"])["helm"])
     plain = registry.insecure(repository, "--plain-http")
     reference = f"{repository}/{NAME}:{artifacts.version}"
-    _refuse_another(helm, artifacts, repository, plain)
-    with console.step(f"push {reference}"):
-        status, said, error = output([helm, "push", *plain, str(chart), repository], timeout_seconds=_TIMEOUT_SECONDS)
-    if status:
-        raise registry.failure(repository, "helm push", error)
+    there = _published(helm, artifacts, repository, plain)
+    if there is None:
+        with console.step(f"push {reference}"):
+            command = [helm, "push", *plain, str(chart), repository]
+            status, said, error = output(command, timeout_seconds=_TIMEOUT_SECONDS)
+        if status:
+            raise registry.failure(repository, "helm push", error)
+        there = said + error
     # Helm 3 says it on stderr.
-    reference = f"{reference}@{registry.digest_in(said + error, 'helm push')}"
+    reference = f"{reference}@{registry.digest_in(there, 'helm')}"
     artifacts.remember("chart", reference)
     return reference
 
 
-def _refuse_another(helm: str, artifacts: Artifacts, repository: str, plain: list[str]) -> None:
+def _published(helm: str, artifacts: Artifacts, repository: str, plain: list[str]) -> str | None:
+    """What Helm says of the chart of this version that the registry has, or None if it has none.
+
+    A release that is begun anew packages its chart again: the same files, at another time. What is out then takes the
+    place of what is here.
+    """
+    pull = [helm, "pull", *plain, f"{repository}/{NAME}", f"--version={artifacts.version}"]
     with tempfile.TemporaryDirectory() as folder:
-        command = [helm, "pull", *plain, f"{repository}/{NAME}", f"--version={artifacts.version}", "-d", folder]
-        status, _, _ = output(command, timeout_seconds=_TIMEOUT_SECONDS)
-        there = Path(folder) / artifacts.chart.name
-        if not status and there.read_bytes() != artifacts.chart.read_bytes():
+        status, said, error = output([*pull, f"--destination={folder}"], timeout_seconds=_TIMEOUT_SECONDS)
+        if status:
+            return None
+        if _files(Path(folder) / artifacts.chart.name) != _files(artifacts.chart):
             raise Failure(
                 f"{repository} has another chart of {artifacts.version} already; a release is never replaced: tag a"
                 " new version."
             )
+        again = [*pull, "--prov", f"--destination={artifacts.folder}"]
+        status, _, refusal = output(again, timeout_seconds=_TIMEOUT_SECONDS)
+        if status:
+            raise registry.failure(repository, "helm pull", refusal)
+        return said + error
+
+
+def _files(chart: Path) -> dict[str, bytes]:
+    with tarfile.open(chart) as archive:
+        return {one.name: found.read() for one in archive if (found := archive.extractfile(one))}
 
 
 def _parts(image: str) -> tuple[str, str, str]:

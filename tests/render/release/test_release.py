@@ -15,52 +15,23 @@ import yaml
 
 from tests import documented, releases
 from tests.registry import serving
-from tests.releases import VERSION, Site
+from tests.releases import NAME, VERSION, Site
+from tests.releases import NO_DIGEST as DIGEST
 
 pytestmark = pytest.mark.render
 
-NAME = "dask-kubernetes-operator"
-DIGEST = f"sha256:{'a' * 64}"
 SIGNER = ("--key=release@dask.org", "--keyring=../keyring.gpg", "--passphrase-file=../passphrase")
 
 
 @pytest.fixture(scope="module")
-def tagged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A tagged checkout, with a key to sign with, before anything is published."""
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A release of which the chart is published, for an image that nobody has pushed."""
     folder = tmp_path_factory.mktemp("release")
     with serving(folder / "registry") as registry, releases.site(folder, registry) as site:
-        documented.run(
-            "docs/releasing.md",
-            "Before",
-            replace=site.replacements(".venv/bin/python"),
-            environment=site.environment,
-            folder=site.checkout,
-        )
-        documented.run(
-            "docs/releasing.md",
-            "The key",
-            replace={"rsa4096": "rsa2048"},  # quicker to make
-            environment=site.environment,
-            folder=site.checkout,
-        )
+        releases.tag(site)
+        releases.pretend_image(site)
+        releases.publish_chart(site)
         yield site
-
-
-@pytest.fixture(scope="module")
-def published(tagged: Site) -> Site:
-    """The same with a chart that is published, for an image that nobody has pushed: no cluster is to run it."""
-    tagged.artifacts.mkdir(parents=True)
-    image = f"{tagged.registry.host}/dask/{NAME}:{VERSION}@{DIGEST}"
-    (tagged.artifacts / "image.txt").write_text(image)
-    (tagged.artifacts / "sbom-amd64.json").write_text("{}")
-    documented.run(
-        "docs/releasing.md",
-        "Chart",
-        replace=tagged.replacements(".venv/bin/python", "ghcr.io", "https://helm.dask.org"),
-        environment=tagged.environment,
-        folder=tagged.checkout,
-    )
-    return tagged
 
 
 @pytest.fixture(params=["helm", "helm4"])
@@ -78,10 +49,6 @@ def shell(command: str, environment: dict[str, str], folder: Path) -> subprocess
     )
 
 
-def chart_digest(site: Site) -> str:
-    return (site.artifacts / "chart.txt").read_text().strip().partition("@")[2]
-
-
 def test_what_is_released_is_signed_and_pinned_by_digest(published: Site) -> None:
     assert published.registry.tags(f"dask/charts/{NAME}") == [VERSION]
     assert sorted(path.name for path in published.artifacts.iterdir()) == [
@@ -97,7 +64,7 @@ def test_what_is_released_is_signed_and_pinned_by_digest(published: Site) -> Non
     assert checked.returncode == 0, checked.stdout
     notes = (published.artifacts / "NOTES.md").read_text()
     assert "A kustomize tree that amounts to the chart" in notes
-    assert f"`oci://{published.registry.host}/dask/charts/{NAME}:{VERSION}@{chart_digest(published)}`" in notes
+    assert f"`oci://{published.registry.host}/dask/charts/{NAME}:{VERSION}@{published.digest('chart')}`" in notes
     assert f":{VERSION}@{DIGEST}`" in notes
 
 
@@ -117,7 +84,7 @@ def test_chart_of_the_tag_differs_from_the_tree_only_in_version_and_image(publis
 
 
 def test_operator_is_rendered_with_its_image_by_digest(published: Site, helm: dict[str, str], tmp_path: Path) -> None:
-    chart = f"oci://{published.registry.host}/dask/charts/{NAME}@{chart_digest(published)}"
+    chart = f"oci://{published.registry.host}/dask/charts/{NAME}@{published.digest('chart')}"
     rendered = shell(f"helm template dask --plain-http {chart}", helm, tmp_path)
     assert rendered.returncode == 0, rendered.stderr
     (deployment,) = (one for one in yaml.safe_load_all(rendered.stdout) if one and one["kind"] == "Deployment")
@@ -129,9 +96,7 @@ def test_signature_is_verified_as_documented(published: Site, helm: dict[str, st
     said = documented.run(
         "docs/pinning.md",
         "The signature",
-        replace=published.replacements(
-            "https://helm.dask.org", **{"oci://ghcr.io": f"--plain-http oci://{published.registry.host}"}
-        ),
+        replace=published.replacements("https://helm.dask.org", **published.in_registry),
         environment=helm,
         folder=tmp_path,
     )
@@ -166,7 +131,7 @@ def test_chart_that_was_changed_is_refused(published: Site, helm: dict[str, str]
     key = published.pages / f"{NAME}.gpg"
     refused = shell(f"helm verify {NAME}-{VERSION}.tgz --keyring {key}", helm, tmp_path)
     assert refused.returncode != 0
-    assert "does not match" in refused.stderr
+    assert "sha256 sum does not match" in refused.stderr
 
 
 def test_index_keeps_older_releases(published: Site, helm: dict[str, str], tmp_path: Path) -> None:
@@ -190,24 +155,38 @@ def publishing(site: Site) -> tuple[tuple[str, ...], ...]:
 
 
 def test_same_again_changes_nothing(published: Site) -> None:
-    before = chart_digest(published)
+    before = published.digest("chart")
     for verb in publishing(published):
         done = published.run(*verb)
         assert done.returncode == 0, done.stderr
-    assert chart_digest(published) == before
+    assert published.digest("chart") == before
+
+
+def test_release_that_is_begun_anew_takes_what_is_out_already(published: Site) -> None:
+    chart = published.artifacts / f"{NAME}-{VERSION}.tgz"
+    before, digest = chart.read_bytes(), published.digest("chart")
+    again = published.run("chart", *SIGNER)
+    assert again.returncode == 0, again.stderr
+    assert chart.read_bytes() != before, "packaged at another time"
+    pushed = published.run(*publishing(published)[0])
+    assert pushed.returncode == 0, pushed.stderr
+    assert chart.read_bytes() == before
+    assert published.digest("chart") == digest
 
 
 def test_other_chart_of_the_same_version_replaces_nothing(published: Site) -> None:
-    chart = published.artifacts / f"{NAME}-{VERSION}.tgz"
-    kept = chart.read_bytes()
+    image = published.artifacts / "image.txt"
+    kept = {path: path.read_bytes() for path in published.artifacts.iterdir()}
     try:
-        chart.write_bytes(kept + b"more")
+        image.write_text(image.read_text().replace("a" * 64, "b" * 64))
+        assert published.run("chart", *SIGNER).returncode == 0
         for verb in publishing(published):
             refused = published.run(*verb)
             assert refused.returncode == 1
             assert f"another chart of {VERSION} already" in refused.stderr
     finally:
-        chart.write_bytes(kept)
+        for path, content in kept.items():
+            path.write_bytes(content)
 
 
 @pytest.mark.parametrize(

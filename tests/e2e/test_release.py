@@ -1,0 +1,91 @@
+"""The image of a release: built from the tag, pushed to a registry, one manifest for all architectures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from ci import engine as docker
+from ci import host
+from ci.process import output
+from tests import releases
+from tests.registry import Registry, serving
+from tests.releases import NAME, VERSION, Site
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of this machine, with an engine to push to it."""
+    docker.ensure()
+    with serving(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def released(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A release, made as the page says, for the one architecture that there is a machine of."""
+    with releases.site(tmp_path_factory.mktemp("release"), registry) as site:
+        releases.tag(site)
+        releases.publish_image(site)
+        releases.publish_chart(site)
+        yield site
+
+
+def engine(*arguments: str) -> str:
+    status, said, error = output(["docker", *arguments])
+    assert status == 0, error
+    return said
+
+
+def test_image_is_pushed_for_its_architecture_and_listed_in_one_manifest(released: Site) -> None:
+    architecture = host.architecture()
+    assert released.registry.tags(f"dask/{NAME}") == [VERSION, f"{VERSION}-{architecture}"]
+    image = f"{released.registry.host}/dask/{NAME}@{released.digest('image')}"
+    listed = json.loads(engine("manifest", "inspect", "--insecure", image))["manifests"]
+    assert [one["platform"] for one in listed] == [{"architecture": architecture, "os": "linux"}]
+    bill = json.loads((released.artifacts / f"sbom-{architecture}.json").read_text())
+    assert {"kopf", "libc6"} <= {one["name"] for one in bill["components"]}
+
+
+def test_same_image_again_changes_nothing(released: Site) -> None:
+    before = released.digest("image")
+    again = released.run("manifest", f"--to={released.registry.host}/dask", f"--architectures={host.architecture()}")
+    assert again.returncode == 0, again.stderr
+    assert released.digest("image") == before
+
+
+def test_other_image_of_the_same_version_replaces_nothing(released: Site) -> None:
+    reference = f"{released.registry.host}/dask/{NAME}:{VERSION}-{host.architecture()}"
+    kept = f"{reference}-kept"
+    engine("tag", reference, kept)
+    container = engine("create", reference).strip()
+    try:
+        engine("commit", "--change", "LABEL another=one", container, reference)
+        engine("push", reference)
+        refused = released.run(
+            "manifest", f"--to={released.registry.host}/dask", "--architectures", host.architecture()
+        )
+        assert refused.returncode == 1
+        assert f"{NAME}:{VERSION} is there already, with other images; no release is ever replaced" in refused.stderr
+    finally:
+        engine("rm", container)
+        engine("tag", kept, reference)
+        engine("push", reference)
+        engine("rmi", kept)
+
+
+def test_architecture_that_nobody_built_is_told(released: Site) -> None:
+    refused = released.run("manifest", f"--to={released.registry.host}/dask", "--architectures=amd64,arm64")
+    assert refused.returncode == 1
+    assert " is not there; on a machine of that architecture run: python -m scripts.release image" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_registry_that_cannot_be_reached_is_told(released: Site) -> None:
+    refused = released.run("manifest", "--to=127.0.0.1:1/dask", f"--architectures={host.architecture()}")
+    assert refused.returncode == 1
+    assert "the registry 127.0.0.1:1 cannot be reached; check --to and the network" in refused.stderr
