@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.apiserver.conftest import ROOT
+from tests.apiserver.conftest import ROOT, await_definitions
 from tests.apiserver.server import ApiServer
 
 pytestmark = pytest.mark.apiserver
@@ -69,7 +69,7 @@ def test_objects_without_their_definitions_are_told_what_they_lack(
         assert refused.returncode != 0
         assert 'no matches for kind "DaskCluster" in version "kubernetes.dask.org/v1"' in refused.stderr
         assert "ensure CRDs are installed first" in refused.stderr
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        await_definitions(server)
         applied = server.kubectl("apply", "-k", str(tmp_path))
         assert applied.returncode == 0, applied.stderr
 

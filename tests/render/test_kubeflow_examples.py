@@ -32,16 +32,16 @@ def allows(host: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "host", ["demo-scheduler", "demo-scheduler.team-a", "demo-scheduler.team-a.svc.cluster.local"]
+    "host",
+    ["localhost", "127.0.0.1", "demo-scheduler", "demo-scheduler.team-a", "demo-scheduler.team-a.svc.cluster.local"],
 )
-def test_the_proxy_goes_to_schedulers(host: str) -> None:
+def test_the_proxy_goes_to_schedulers_and_where_it_went_before(host: str) -> None:
     assert allows(host)
 
 
 @pytest.mark.parametrize(
     "host",
     [
-        "localhost",
         "169.254.169.254",
         "kubernetes.default.svc",
         "example.com",
