@@ -97,7 +97,7 @@ class FakeOperator:
             "status": self.pod_status,
         }
         if self.pod_status is None:
-            scheduler = await Scheduler(port=0, dashboard=False, host="127.0.0.1")
+            scheduler = await Scheduler(port=0, dashboard_address=":0", dashboard=False, host="127.0.0.1")
             self.schedulers[name] = scheduler
             self.api.ports[pod_name, 8786] = scheduler.port
             self.api.logs[pod_name] = "Scheduler at: somewhere\n"
@@ -114,7 +114,9 @@ class FakeOperator:
             await there.pop().close()
         while len(there) < replicas and cluster in self.schedulers:
             name = f"{group}-worker-{len(there)}"
-            there.append(await Worker(self.schedulers[cluster].address, name=name, nthreads=1, dashboard=False))
+            there.append(
+                await Worker(self.schedulers[cluster].address, name=name, nthreads=1, dashboard_address=":0")
+            )
 
     async def _end(self, name: str, *, for_good: bool = False) -> None:
         for key in [key for key in self.api.objects if key[0] == "pods" and key[2].startswith(f"{name}-")]:

@@ -285,7 +285,7 @@ async def test_a_watch_tells_what_there_is_and_every_change(api: Api, server: Fa
     assert await _next(told) in (("ADDED", "b"), ("MODIFIED", "b"))
     server.remove("daskclusters", "a")
     assert await _next(told) == ("DELETED", "a")
-    await told.aclose()  # type: ignore[attr-defined]
+    await told.aclose()
 
 
 async def test_a_watch_that_was_cut_off_tells_what_it_missed(api: Api, server: FakeApi) -> None:
@@ -300,7 +300,7 @@ async def test_a_watch_that_was_cut_off_tells_what_it_missed(api: Api, server: F
     server.run(lambda: server.objects.pop(("daskclusters", "default", "a")))
     server.cut()
     assert await missed == ("DELETED", "a")
-    await told.aclose()  # type: ignore[attr-defined]
+    await told.aclose()
 
 
 async def test_a_watch_that_is_forbidden_ends(api: Api, server: FakeApi) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp.resolver import ThreadedResolver
 from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -82,7 +80,7 @@ async def _from_kubeconfig(files: str, context: str | None) -> Login:
     namespace = (chosen.get("context") or {}).get("namespace") or _namespace_of_pod() or "default"
     name = context or chosen.get("name", "")
     return Login(
-        _client(configuration), namespace, f"context {name!r} of {files}", _is_own_server(str(configuration.host))
+        ApiClient(configuration), namespace, f"context {name!r} of {files}", _is_own_server(str(configuration.host))
     )
 
 
@@ -93,36 +91,8 @@ def _from_pod() -> Login:
     except (ConfigException, OSError) as error:
         raise CredentialsError(f"the ServiceAccount of this Pod cannot be used: {error}") from error
     return Login(
-        _client(configuration), _namespace_of_pod() or "default", "the Pod's ServiceAccount", in_cluster=True
+        ApiClient(configuration), _namespace_of_pod() or "default", "the Pod's ServiceAccount", in_cluster=True
     )
-
-
-def _client(configuration: Configuration) -> ApiClient:
-    client = ApiClient(configuration)
-    # There is no option for it, and without it nothing can be deleted when the interpreter ends.
-    client.rest_client.pool_manager.connector._resolver = _Resolver()  # type: ignore[union-attr]
-    return client
-
-
-class _Resolver(ThreadedResolver):
-    """Looks up names in threads, and does without them while the interpreter ends, when none can be started."""
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
-        try:
-            return await super().resolve(host, port, family)
-        except RuntimeError:
-            found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-            return [
-                {
-                    "hostname": host,
-                    "host": address[0],
-                    "port": address[1],
-                    "family": kind,
-                    "proto": protocol,
-                    "flags": socket.AI_NUMERICHOST,
-                }
-                for kind, _, protocol, _, address in found
-            ]
 
 
 def _namespace_of_pod() -> str | None:

@@ -7,7 +7,8 @@ import atexit
 import logging
 import uuid
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -181,6 +182,7 @@ class KubeCluster(Cluster):
         self._way: Way | None = None
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._cleaning: asyncio.Task[None] | None = None
         self._closes: asyncio.Event | None = None
         super().__init__(asynchronous=asynchronous, loop=loop, quiet=quiet, name=arguments.name, **of_base)  # type: ignore[no-untyped-call]
         self._instances.add(self)
@@ -279,8 +281,7 @@ class KubeCluster(Cluster):
         try:
             await asyncio.shield(self._starting)
         except asyncio.CancelledError:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+            await self._stop_starting()
             raise
 
     async def _start_or_clean_up(self) -> None:
@@ -291,8 +292,14 @@ class KubeCluster(Cluster):
                 await self._bring_up(progress)
             await super()._start()  # type: ignore[no-untyped-call]
         except BaseException:
-            await asyncio.shield(asyncio.ensure_future(self._clean_up()))
+            await self._cleaned_up()
             raise
+
+    async def _stop_starting(self) -> None:
+        assert self._starting is not None
+        self._starting.cancel()
+        await asyncio.gather(self._starting, return_exceptions=True)
+        await self._cleaned_up()
 
     async def _bring_up(self, progress: Progress) -> None:
         self._api_if_open = api = await Api.connect(self._kubeconfig, self._context)
@@ -300,6 +307,7 @@ class KubeCluster(Cluster):
         self._creation = Creation(api, namespace, self._arguments.manifest)
         cluster = await self._creation.create_or_connect(self.create_mode, self._arguments.resource_timeout_seconds)
         self._manifest = cluster
+        self.jupyter = _has_jupyter(cluster)
         if self.shutdown_on_close is None:
             self.shutdown_on_close = self._creation.created
         if self._security is None and (secret := tls.tls_secret(cluster)):
@@ -370,32 +378,42 @@ class KubeCluster(Cluster):
 
     async def _close_once(self, timeout_seconds: float | None) -> None:
         if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+            await self._stop_starting()
             return
         if self._closes is not None:
             self._closes.set()
         try:
             await super()._close()  # type: ignore[no-untyped-call]
+        except Exception as error:  # what is wrong with the scheduler keeps no cluster alive
+            logger.debug("The connection to the scheduler did not close well: %s", error)
         finally:
-            await self._clean_up(timeout_seconds)
+            await self._cleaned_up(timeout_seconds)
+
+    async def _cleaned_up(self, wait_seconds: float | None = None) -> None:
+        """Clean up, once, and to the end however often whoever waits is cancelled."""
+        if self._cleaning is None:
+            self._cleaning = asyncio.ensure_future(self._clean_up(wait_seconds))
+        await asyncio.shield(self._cleaning)
 
     async def _clean_up(self, wait_seconds: float | None = None) -> None:
         """Leave nothing behind: no cluster, no port, no connection."""
         if self._closes is not None:
             self._closes.set()
         try:
-            if self.scheduler_comm is not None and self.status != Status.closed:
-                await super()._close()  # type: ignore[no-untyped-call]
+            if self.scheduler_comm is not None:
+                with suppress(OSError):
+                    await self.scheduler_comm.close_rpc()
             await self._open_ports.aclose()
-            if self._is_to_be_deleted():
-                await self._delete(wait_seconds)
         finally:
-            self.status = Status.closed
-            self._instances.discard(self)
-            if self._api_if_open is not None:
-                api, self._api_if_open = self._api_if_open, None
-                await api.close()
+            try:
+                if self._is_to_be_deleted():
+                    await self._delete(wait_seconds)
+            finally:
+                self.status = Status.closed
+                self._instances.discard(self)
+                if self._api_if_open is not None:
+                    api, self._api_if_open = self._api_if_open, None
+                    await api.close()
 
     def _is_to_be_deleted(self) -> bool:
         if self._creation is None or self._creation.found is None:
@@ -647,7 +665,10 @@ class KubeCluster(Cluster):
         comm = await self.scheduler_comm.live_comm()
         comm.name = "Cluster worker status"
         await comm.write({"op": "subscribe_worker_status"})
-        self.scheduler_info = SchedulerInfo(await comm.read())
+        info = await comm.read()
+        if "workers" not in info:
+            raise OSError(f"the scheduler does not tell of its workers: {info}")
+        self.scheduler_info = SchedulerInfo(info)
         self._watch_worker_status_comm = comm
         return comm
 
@@ -672,8 +693,24 @@ class KubeCluster(Cluster):
         return self.namespace
 
 
+def _has_jupyter(cluster: Mapping[str, Any]) -> bool:
+    return any("--jupyter" in (c.get("args") or ()) for c in cluster["spec"]["scheduler"]["spec"]["containers"])
+
+
 async def _waits(event: asyncio.Event) -> None:
     await event.wait()
+
+
+class _Inline(ThreadPoolExecutor):
+    """Does at once what it is asked for: when the interpreter ends, no thread can be started any more."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def _reap() -> None:
@@ -682,6 +719,8 @@ def _reap() -> None:
         if cluster.asynchronous or cluster.status == Status.closed:
             continue
         try:
+            if cluster.loop is not None:
+                cluster.loop.asyncio_loop.set_default_executor(_Inline())  # type: ignore[attr-defined]
             cluster.close(timeout=10)
         except Exception as error:  # whatever it is, the others are to be closed too
             logger.warning("The cluster %s was perhaps not deleted: %s", cluster.name, error)
