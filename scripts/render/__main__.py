@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ci.console import Failure
 from scripts import schemata
-from scripts.render import crds, dashboards, goldens, kustomize, reference, schemas, values
+from scripts.render import client, crds, dashboards, goldens, kustomize, reference, schemas, values
 from scripts.render.outputs import Rendered, stale, write
 from scripts.tree import TreeError
 
@@ -21,6 +21,7 @@ Render = Callable[[pathlib.Path, str], Rendered]
 VERBS: dict[str, tuple[str, Render]] = {
     "crds": ("the CRDs of the chart and of kustomize, from crds-src/", crds.render),
     "reference": ("docs/reference/custom-resources.md, from crds-src/", reference.render),
+    "client": ("docs/reference/client.md and cli.md, from the Python client", client.render),
     "values": ("values.schema.json and the values in the README of the chart, from values.yaml", values.render),
     "dashboards": ("the Grafana dashboards of the chart, from dashboards-src/", dashboards.render),
     "goldens": ("what the chart renders, into tests/render/chart/goldens/, with Helm", goldens.render),

@@ -55,7 +55,6 @@ class ClusterArguments:
         create_mode: what to do depending on whether it is there.
         shutdown_on_close: whether closing deletes it; None: if it was created here.
         resource_timeout_seconds: how long to wait for what should happen in Kubernetes.
-        client_timeout_seconds: how long it outlives a client that died; None: for ever.
         port_forward_cluster_ip: whether to forward ports of a ClusterIP Service; None: unless inside the cluster.
         scheduler_forward_port: local port for the dashboard; None: any that is free.
         jupyter: whether the scheduler has a Jupyter server.
@@ -69,7 +68,6 @@ class ClusterArguments:
     create_mode: CreateMode
     shutdown_on_close: bool | None
     resource_timeout_seconds: float
-    client_timeout_seconds: float | None
     port_forward_cluster_ip: bool | None
     scheduler_forward_port: int | None
     jupyter: bool
@@ -103,7 +101,6 @@ def cluster_arguments(
     shutdown_on_close: bool | None = None,
     idle_timeout: float | str | None = None,
     resource_timeout: float | str | None = None,
-    client_timeout: float | str | None = None,
     scheduler_service_type: str | None = None,
     custom_cluster_spec: str | PathLike[str] | Mapping[str, Any] | None = None,
     scheduler_forward_port: int | None = None,
@@ -128,7 +125,6 @@ def cluster_arguments(
         shutdown_on_close: see `ClusterArguments`.
         idle_timeout: seconds, or a string such as ``"1 hour"``.
         resource_timeout: seconds, or a string such as ``"5 minutes"``.
-        client_timeout: seconds, or a string such as ``"5 minutes"``.
         scheduler_service_type: see `specs.make_cluster_spec`.
         custom_cluster_spec: a DaskCluster as a mapping, as YAML, or as the path of a file with YAML.
         scheduler_forward_port: see `ClusterArguments`.
@@ -200,7 +196,6 @@ def cluster_arguments(
     port = _configured("scheduler-forward-port", scheduler_forward_port)
     forward = _configured("port-forward-cluster-ip", port_forward_cluster_ip)
     shutdown = _configured("shutdown-on-close", shutdown_on_close)
-    outlives = _configured("client-timeout", client_timeout)
     return ClusterArguments(
         name=manifest["metadata"]["name"],
         namespace=chosen_namespace,
@@ -209,7 +204,6 @@ def cluster_arguments(
         resource_timeout_seconds=_positive_seconds(
             "resource_timeout", _configured("resource-timeout", resource_timeout)
         ),
-        client_timeout_seconds=None if outlives is None else _positive_seconds("client_timeout", outlives),
         port_forward_cluster_ip=None if forward is None else checks.flag("port_forward_cluster_ip", forward),
         scheduler_forward_port=None
         if port is None
@@ -333,7 +327,7 @@ def _parse_manifest(text: str, source: str, argument: str) -> object:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise ValidationError(f"{argument}: {source} is no valid YAML: {error}") from error
+        raise ValidationError(f"{argument}: {source} is no valid YAML, correct it there: {error}") from error
     if len(documents) != 1:
         raise ValidationError(f"{argument}: {source} has {len(documents)} documents: leave one, the DaskCluster")
     return documents[0]

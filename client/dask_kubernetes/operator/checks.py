@@ -96,7 +96,8 @@ def seconds(argument: str, value: object, *, least: float = 0) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, timedelta)):
         wrong_type(argument, value, "give a number of seconds, or a string such as '5 minutes'")
     try:
-        length = value.total_seconds() if isinstance(value, timedelta) else float(parse_timedelta(value, "s"))
+        # Its own reading of numbers is by way of strings, which leaves out the negative ones.
+        length = float(parse_timedelta(value, "s") if isinstance(value, (str, timedelta)) else value)
     except (ValueError, KeyError, TypeError):
         wrong_value(argument, value, "which is no length of time", "give a number of seconds, or such as '5 minutes'")
     if math.isnan(length) or not least <= length <= MAX_INT32:

@@ -200,7 +200,7 @@ def _parse(template: str, argument: str) -> list[tuple[str, str | None]]:
 
 def _fit(value: str, length: int, *, is_alone: bool) -> str:
     fit = slug(value)
-    if fit == value and len(fit) <= length:
+    if fit and fit == value and len(fit) <= length:
         return fit
     if fit and not is_alone:
         return fit[:length].strip("-")
