@@ -1,10 +1,12 @@
-"""examples/getting-started.ipynb: every cell runs, with a scheduler and workers of Dask that are real."""
+"""What is there to be copied: every cell and every block runs, with a scheduler and workers of Dask that are real."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,8 @@ from .fake_operator import FakeOperator
 
 pytestmark = pytest.mark.unit
 
-NOTEBOOK = Path(__file__).parents[3] / "examples" / "getting-started.ipynb"
+ROOT = Path(__file__).parents[3]
+NOTEBOOK = ROOT / "examples" / "getting-started.ipynb"
 
 
 @pytest.fixture
@@ -37,6 +40,15 @@ def test_every_cell_of_the_notebook_runs(server: FakeApi, capsys: pytest.Capture
         "delete",
         "/apis/kubernetes.dask.org/v1/namespaces/default/daskclusters/getting-started",
     ) in server.requests
+
+
+@pytest.mark.usefixtures("operator")
+def test_code_of_the_guide_to_moving_runs(server: FakeApi) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client-migration.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "client-migration.md", "exec"), names)  # noqa: S102
+    assert names["cluster"].name == "moved"
+    assert server.named("daskclusters") == []
 
 
 def test_the_notebook_is_kept_without_what_a_run_left_in_it() -> None:
