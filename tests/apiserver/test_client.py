@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from dask_kubernetes.cli import main
 from dask_kubernetes.operator import (
     make_autoscaler_spec,
     make_cluster_spec,
@@ -78,3 +80,39 @@ def test_it_is_taken_and_reads_back_as_it_was_sent(server: ApiServer, made: dict
     assert applied.returncode == 0, applied.stderr
     stored = server.request("GET", resource_path(made, named=True)).body
     assert lost(made, stored) == []
+
+
+def test_the_commands_work_on_what_an_api_server_really_answers(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no operator here: status stays empty, and what is deleted is gone at once."""
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
+
+    def run(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(main, list(words))
+        assert done.exit_code == code, done.output
+        return done.stderr if code else done.stdout
+
+    objects = [
+        make_cluster_spec("client-cli", n_workers=1),
+        make_worker_group_spec("default", "client-cli", n_workers=1),
+        make_autoscaler_spec("client-cli", 1, 5),
+    ]
+    for made in objects:
+        assert server.kubectl("apply", "-f", "-", stdin=made).returncode == 0
+    listed = next(line for line in run("list").splitlines() if line.startswith("client-cli "))
+    assert listed.split()[:3] == ["client-cli", "-", "0/1"]
+    page = run("describe", "client-cli")
+    assert "client-cli-default   0/1" in page
+    assert "client-cli   1         5" in page
+    assert run("scale", "client-cli", "3") == "workergroup/client-cli-default scaled to 3\n"
+    assert "0/3" in run("list", "workergroup")
+    assert "has not 4 ready workers" in run("scale", "client-cli", "4", "--wait", "--timeout", "0.5", code=7)
+    assert "autoscaler/client-cli\n" not in run("list", "autoscaler", "-o", "name")
+    assert "it has default" in run("scale", "client-cli", "1", "-g", "gpu", code=3)
+    assert "has no such Pod: there is none yet" in run("logs", "client-cli", code=3)
+    assert "does not run after" in run("connect", "client-cli", "--timeout", "0.1", code=5)
+    assert run("delete", "workergroup/client-cli-default", "client-cli") == (
+        "workergroup/client-cli-default deleted\ncluster/client-cli deleted\n"
+    )
+    assert "not found" in run("describe", "client-cli", code=3)

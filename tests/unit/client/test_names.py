@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_kubernetes.exceptions import DaskKubernetesError, ValidationError
@@ -48,18 +48,21 @@ def test_the_default_template_fits_every_user(user: str, name: str) -> None:
     assert names.fill_name("dask-{user}-{uuid}", user=user, uuid="0123456789") == name
 
 
+@settings(deadline=None)
 @given(user=st.text(), template=st.sampled_from(["dask-{user}-{uuid}", "{user}", "{uuid}-{user}", "{user}-{HOST}"]))
 def test_what_is_filled_in_always_makes_a_name(user: str, template: str) -> None:
     name = names.fill_name(template, user=user, environ={"HOST": user})
     assert is_cluster_name(name), name
 
 
+@settings(deadline=None)
 @given(one=st.text(), other=st.text())
 def test_no_two_users_share_a_cluster(one: str, other: str) -> None:
     made = [names.fill_name("dask-{user}", user=user) for user in (one, other)]
     assert (made[0] == made[1]) == (one == other)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_slug_is_its_own_slug(text: str) -> None:
     slug = names.slug(text)

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_kubernetes.classic import make_pod_spec as classic_make_pod_spec
@@ -28,6 +28,7 @@ from dask_kubernetes.operator.specs import scaling_bounds
 pytestmark = pytest.mark.unit
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas" / "kubernetes.dask.org"
+VALIDATOR = jsonschema.Draft7Validator(json.loads((SCHEMAS / "daskcluster_v1.json").read_text()))
 IMAGE = "ghcr.io/dask/dask:latest"
 WORKER_ARGS = ["dask", "worker", "--name", "$(DASK_WORKER_NAME)", "--dashboard", "--dashboard-address", "8788"]
 WORKER = {
@@ -438,6 +439,7 @@ def test_a_pod_that_cannot_be(given: dict[str, Any], error: type[Exception], tol
     assert str(refused.value).startswith(told)
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     name=st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True),
     n_workers=st.none() | st.integers(0, 2**31 - 1),
@@ -451,6 +453,3 @@ def test_what_is_taken_passes_the_schema(
 ) -> None:
     made = make_cluster_spec(name, n_workers=n_workers, env=env, idle_timeout=idle_timeout, gpu=gpu, jupyter=jupyter)
     VALIDATOR.validate(json.loads(json.dumps(made)))
-
-
-VALIDATOR = jsonschema.Draft7Validator(json.loads((SCHEMAS / "daskcluster_v1.json").read_text()))

@@ -177,6 +177,7 @@ class KubeCluster(Cluster):
         self.jupyter = arguments.jupyter
         self._manifest: Object = dict(arguments.manifest)
         self._creation: Creation | None = None
+        self._progress: Progress | None = None
         self._api_if_open: Api | None = None
         self._open_ports = AsyncExitStack()
         self._way: Way | None = None
@@ -187,6 +188,8 @@ class KubeCluster(Cluster):
         super().__init__(asynchronous=asynchronous, loop=loop, quiet=quiet, name=arguments.name, **of_base)  # type: ignore[no-untyped-call]
         self._instances.add(self)
         if not self.called_from_running_loop:
+            # A notebook shows what is displayed from the thread of the user.
+            self._progress = Progress(self.name, quiet=self.quiet)
             self._loop_runner.start()
             try:
                 self.sync(self._start)
@@ -288,7 +291,7 @@ class KubeCluster(Cluster):
         self.status = Status.starting
         self._closes = asyncio.Event()
         try:
-            with Progress(self.name, quiet=self.quiet) as progress:
+            with self._progress or Progress(self.name, quiet=self.quiet) as progress:
                 await self._bring_up(progress)
             await super()._start()  # type: ignore[no-untyped-call]
         except BaseException:

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from .diagnosis import Problem, describe
 from .labels import SCHEDULER, component
@@ -54,12 +55,13 @@ def table(shown: Picture) -> RenderableType:
     for heading in ("component", "pod", "state"):
         rows.add_column(heading, overflow="fold")
     for row in shown.pods:
-        rows.add_row(*row)
+        rows.add_row(*map(Text, row))  # what Kubernetes says is no markup
     if shown.left_out:
         rows.add_row("", f"and {shown.left_out} more", "")
     if shown.problem:
-        rows.add_row("problem", "", shown.problem, style="bold")
-    return Panel(rows, title=f"KubeCluster {shown.name}: {shown.phase}", title_align="left", expand=False)
+        rows.add_row("problem", "", Text(shown.problem), style="bold")
+    title = Text(f"KubeCluster {shown.name}: {shown.phase}")
+    return Panel(rows, title=title, title_align="left", expand=False)
 
 
 def as_html(shown: Picture) -> str:
