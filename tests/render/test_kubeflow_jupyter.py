@@ -75,7 +75,7 @@ def _server(folder: Path, environment: dict[str, str]) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    python = str(environments.ensure("jupyter"))
+    python = str(environments.python("jupyter"))
     options = [
         *("--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
         *("--IdentityProvider.token=", f"--ServerApp.base_url={PREFIX}", f"--ServerApp.root_dir={folder}"),
