@@ -19,7 +19,8 @@ def main() -> None:
     registry.program(cache)
     for name, package in (("gpg", "gnupg"), ("curl", "curl")):
         debian.install_program(name, package, cache)
-    environments.python("checkov", cache)
+    for name in ("checkov", "jupyter"):
+        environments.python(name, cache)
     engine.ensure(cache)
     for version in sorted(pins().kubernetes_versions):
         binaries(pins().kubernetes(version), cache)
