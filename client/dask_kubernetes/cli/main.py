@@ -18,6 +18,7 @@ _KUBECTL = "kubectl dask"
 
 
 @click.group(name="kubernetes", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dask-kubernetes", message="%(version)s")
 def main() -> None:
     """Dask on Kubernetes: print manifests, and look after clusters, jobs, worker groups and autoscalers."""
 

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import dask.cli
@@ -13,6 +14,7 @@ import pytest
 from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
+import dask_kubernetes
 from dask_kubernetes.cli import kubectl_complete, kubectl_dask, main
 from dask_kubernetes.cli.failures import ExitCode
 from dask_kubernetes.operator import make_cluster_spec
@@ -22,6 +24,7 @@ from .greeting import scheduler_pod
 
 pytestmark = pytest.mark.unit
 
+CLIENT = Path(__file__).parents[3] / "client"
 # Writes what it was given, and ends with a code of its own.
 SCRIPT = "import os, sys; open(sys.argv[1], 'w').write(os.environ['DASK_SCHEDULER_ADDRESS']); sys.exit(42)"
 
@@ -96,6 +99,14 @@ def test_who_may_not_forward_ports_is_told(foo: FakeApi) -> None:
     done = connect()
     assert done.exit_code == ExitCode.NOT_ALLOWED
     assert "pods/foo-scheduler-1/portforward" in done.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    declared = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]["version"]
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"{declared}\n"
+    assert dask_kubernetes.__version__ == declared
+    with pytest.raises(AttributeError, match="'dask_kubernetes' has no attribute 'nope'"):
+        dask_kubernetes.nope  # noqa: B018
 
 
 # Completion --------------------------------------------------------------------------------------------------------
