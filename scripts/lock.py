@@ -14,6 +14,7 @@ LOCKS = {
     "requirements/bootstrap.in": "requirements/bootstrap.txt",
     "requirements/dev.in": "requirements/dev.txt",
     "requirements/checkov.in": "requirements/checkov.txt",
+    "requirements/jupyter.in": "requirements/jupyter.txt",
     "requirements/scan.in": "requirements/scan.txt",
     "controller/pyproject.toml": "controller/requirements.txt",
     "controller/requirements-build.in": "controller/requirements-build.txt",

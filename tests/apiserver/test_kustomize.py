@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.apiserver.conftest import ROOT
+from tests.apiserver.conftest import ROOT, await_definitions
 from tests.apiserver.server import ApiServer
 
 pytestmark = pytest.mark.apiserver
@@ -51,3 +55,43 @@ def test_a_flat_manifest_is_applied_in_one_go(
             server.kubectl("create", "namespace", "dask-operator")
         applied = server.kubectl("apply", "--warnings-as-errors", "-f", str(ROOT / "kustomize" / name))
         assert (applied.returncode, applied.stderr) == (0, "")
+
+
+def test_objects_without_their_definitions_are_told_what_they_lack(
+    start_server: Callable[[], AbstractContextManager[ApiServer]], tmp_path: Path
+) -> None:
+    """Definitions and objects in one overlay: kubectl says what is missing, and the same again does."""
+    shutil.copy(ROOT / "examples" / "cluster.yaml", tmp_path)
+    crds = os.path.relpath(ROOT / "kustomize" / "crds", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["cluster.yaml", crds]}))
+    with start_server() as server:
+        refused = server.kubectl("apply", "-k", str(tmp_path))
+        assert refused.returncode != 0
+        assert 'no matches for kind "DaskCluster" in version "kubernetes.dask.org/v1"' in refused.stderr
+        assert "ensure CRDs are installed first" in refused.stderr
+        await_definitions(server)
+        applied = server.kubectl("apply", "-k", str(tmp_path))
+        assert applied.returncode == 0, applied.stderr
+
+
+@pytest.mark.parametrize(
+    ("patch", "told"),
+    [
+        ("- {op: replace, path: /spec/replicas, value: two}", "spec.replicas"),
+        ("- {op: add, path: /spec/template/spec/containers/0/imagePullpolicy, value: Always}", "imagePullpolicy"),
+        ("- {op: remove, path: /spec/selector}", "spec.selector"),
+        (
+            "- {op: replace, path: /spec/template/metadata/labels, value: {app: mine}}",
+            "spec.template.metadata.labels",
+        ),
+    ],
+)
+def test_a_patch_that_builds_and_is_wrong_is_refused_by_its_field(
+    server: ApiServer, patch: str, told: str, tmp_path: Path
+) -> None:
+    overlay = os.path.relpath(ROOT / "kustomize" / "overlays" / "operator-only", tmp_path)
+    patches = [{"target": {"kind": "Deployment"}, "patch": patch}]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [overlay], "patches": patches}))
+    refused = server.kubectl("apply", "-k", str(tmp_path))
+    assert refused.returncode != 0
+    assert told in refused.stderr

@@ -114,7 +114,7 @@ def test_the_operator_keeps_the_restricted_standard(overlay: str) -> None:
         ({"patches": [{"path": "missing.yaml"}]}, "missing.yaml"),
         (
             {"patches": [{"patch": "{apiVersion: apps/v1, kind: Deployment, metadata: {name: other}}"}]},
-            "other",
+            "no resource matches strategic merge patch .*other",
         ),
         ({"labelz": []}, "labelz"),
     ],
