@@ -39,7 +39,7 @@ test: $(READY) lint check ## Run all tests, those on a real cluster included
 	@$(RUN) ci cluster down --name dask-operator-test-fresh
 	@$(RUN) pytest -m e2e --single-namespace $(ONCE)
 
-AUTOSCALING_SECONDS ?= 60
+AUTOSCALING_SECONDS ?= 30
 
 .PHONY: test-gitops
 test-gitops: $(READY) ## Have Flux and Argo CD sync the tree; AUTOSCALING_SECONDS=600 scales beside them for longer

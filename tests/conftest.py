@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--autoscaling-seconds",
         type=float,
-        default=60,
+        default=30,
         help="how long a GitOps tool has to leave alone what is scaled",
     )
 

@@ -8,7 +8,7 @@ from ci import gitops
 from tests.platform import Object
 from tests.render.kustomize.overlays import TREE, build, read, renamed
 from tests.sync.repositories import Repository
-from tests.sync.tool import CLUSTER, TEAM, Told, Tool, account, deployment, namespace
+from tests.sync.tool import TEAM, Told, Tool, account, deployment, namespace
 
 HEALTH_CHECKS = TREE / "argocd" / "health" / "argocd-cm.yaml"
 
@@ -28,9 +28,7 @@ class ArgoCD(Tool):
     group: ClassVar[str] = "argoproj.io"
     # It leaves alone what its Application says that it is to ignore.
     replicas_of_scaled_group: ClassVar[dict[str, int]] = {"replicas": 1}
-    blames_missing_definitions: ClassVar[str] = (
-        f"DaskCluster/{CLUSTER}: the server could not find the requested resource"
-    )
+    blames_missing_definitions: ClassVar[str] = 'Make sure the "DaskCluster" CRD is installed'
 
     @staticmethod
     def built() -> str:

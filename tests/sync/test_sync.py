@@ -39,7 +39,7 @@ def images_of_workers(site: Site) -> list[str]:
 def test_objects_without_their_definitions_are_told_what_they_lack(site: Site) -> None:
     site.tool.apply(*site.tool.team(TEAM, site.team))
     told = site.tool.says(MINE, site.tool.blames_missing_definitions)
-    assert not told.healthy
+    assert not told.synced
 
 
 def test_all_is_synced_and_healthy(synced: Site) -> None:
@@ -124,6 +124,9 @@ def another_team(site: Site, name: str, branch: str = "main", *, has_namespace: 
     if has_namespace:
         site.platform.kubectl("create", "namespace", name)
     objects = site.tool.team(name, site.team, branch)
+    for one in objects:
+        # Nothing gets applied that would have to go with it, and Argo CD sees to no deletion between two attempts.
+        one["metadata"].pop("finalizers", None)
     site.tool.apply(*objects)
     try:
         yield part_of(name)
@@ -136,7 +139,7 @@ def another_team(site: Site, name: str, branch: str = "main", *, has_namespace: 
 def test_missing_namespace_is_named(synced: Site) -> None:
     with another_team(synced, "nowhere", has_namespace=False) as part:
         told = synced.tool.says(part, 'namespaces "nowhere" not found')
-    assert not told.healthy
+    assert not told.synced
 
 
 def test_patch_that_does_not_fit_is_named(synced: Site) -> None:
@@ -147,7 +150,7 @@ def test_patch_that_does_not_fit_is_named(synced: Site) -> None:
         synced.team.push("A patch that does not fit", "misfit")
     with another_team(synced, "misfit", "misfit") as part:
         told = synced.tool.says(part, "/spec/idleTimeout")
-    assert not told.healthy
+    assert not told.synced
 
 
 def test_field_that_is_refused_is_named(synced: Site) -> None:
@@ -157,7 +160,7 @@ def test_field_that_is_refused_is_named(synced: Site) -> None:
         synced.team.push("A field that is refused", "refused")
     with another_team(synced, "refused", "refused") as part:
         told = synced.tool.says(part, "spec.worker.replicas")
-    assert not told.healthy
+    assert not told.synced
 
 
 def test_cluster_that_is_removed_from_git_is_pruned(synced: Site) -> None:
