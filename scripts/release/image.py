@@ -17,7 +17,9 @@ _PUSH_SECONDS = 900
 
 
 def push(artifacts: Artifacts, prefix: str) -> str:
-    """Build the image of the tag for this machine's architecture and push it; writes its bill of materials.
+    """Build the image of the tag for this machine's architecture and push it, unless it is out already.
+
+    Its bill of materials is written in either case.
 
     Args:
         artifacts: of the release.
@@ -31,12 +33,17 @@ def push(artifacts: Artifacts, prefix: str) -> str:
     """
     architecture = host.architecture()
     engine.ensure()
-    built = images.build(artifacts.version)
     reference = _of(artifacts, prefix, architecture)
-    artifacts.bill_of_materials(architecture).write_text(sbom.document(sbom.inventory(built.controller)))
-    with console.step(f"push {reference}"):
-        _docker(reference, "tag", built.controller, reference)
-        _docker(reference, "push", reference)
+    if _is_there(reference):
+        # Built again it would be another one, with other bytes.
+        with console.step(f"pull {reference}, which is out already"):
+            _docker(reference, "pull", reference)
+    else:
+        built = images.build(artifacts.version)
+        with console.step(f"push {reference}"):
+            _docker(reference, "tag", built.controller, reference)
+            _docker(reference, "push", reference)
+    artifacts.bill_of_materials(architecture).write_text(sbom.document(sbom.inventory(reference)))
     return reference
 
 
@@ -74,6 +81,12 @@ def join(artifacts: Artifacts, prefix: str, architectures: Sequence[str]) -> str
 
 def _of(artifacts: Artifacts, prefix: str, architecture: str) -> str:
     return f"{prefix}/{NAME}:{artifacts.version}-{architecture}"
+
+
+def _is_there(reference: str) -> bool:
+    plain = registry.insecure(reference, "--insecure")
+    status, _, _ = output(["docker", "manifest", "inspect", *plain, reference])
+    return status == 0
 
 
 def _digest(reference: str) -> str:

@@ -58,6 +58,16 @@ def test_same_image_again_changes_nothing(released: Site) -> None:
     assert released.digest("image") == before
 
 
+def test_image_that_is_out_is_not_built_again(released: Site) -> None:
+    bill = released.artifacts / f"sbom-{host.architecture()}.json"
+    before = bill.read_text()
+    bill.unlink()
+    again = released.run("image", f"--to={released.registry.host}/dask")
+    assert again.returncode == 0, again.stderr
+    assert "which is out already" in again.stderr
+    assert bill.read_text() == before
+
+
 def test_other_image_of_the_same_version_replaces_nothing(released: Site) -> None:
     reference = f"{released.registry.host}/dask/{NAME}:{VERSION}-{host.architecture()}"
     kept = f"{reference}-kept"
