@@ -217,7 +217,7 @@ def _command(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     context = click.Context(command, info_name=" ".join(path))
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"## {' '.join(path[2:])}\n"
-    yield f"```console\n$ {' '.join(path)} {usage}\n```\n"
+    yield f"```text\n{' '.join(path)} {usage}\n```\n"
     for paragraph in _paragraphs(command.help or ""):
         yield _code(paragraph) + "\n"
     yield "| Option | Default | Meaning |\n|---|---|---|"
