@@ -73,6 +73,15 @@ class FakeApi:
         """Create or replace an object, as somebody else would."""
         return dict(self.run(lambda: self.store(plural, body, namespace)))
 
+    def patch(self, plural: str, name: str, change: Object, namespace: str = "default") -> None:
+        """Change an object, as somebody else would, if it is there."""
+
+        def act() -> None:
+            if found := self.objects.get((plural, namespace, name)):
+                self.store(plural, _merged(found, change), namespace)
+
+        self.run(act)
+
     def remove(self, plural: str, name: str, namespace: str = "default") -> None:
         """Delete an object, as somebody else would."""
         self.run(lambda: self.drop(plural, name, namespace))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from distributed import Scheduler, Worker
+from distributed.security import Security
 
 from .fake_api import FakeApi
 
@@ -24,6 +25,7 @@ class FakeOperator:
         takes_up: whether it sees clusters at all.
         pod_status: what to say of a scheduler's Pod that does not run; None for one that runs.
         conditions: of the DaskCluster's status.
+        security: how its schedulers and workers talk; None for not encrypted.
         schedulers: the running schedulers, by cluster.
     """
 
@@ -32,6 +34,7 @@ class FakeOperator:
         self.takes_up = True
         self.pod_status: Object | None = None
         self.conditions: list[Object] = []
+        self.security: Security | None = None
         self.schedulers: dict[str, Scheduler] = {}
         self.workers: dict[str, list[Worker]] = {}
         self.loop = asyncio.new_event_loop()
@@ -80,7 +83,7 @@ class FakeOperator:
     async def _make(self, cluster: Object) -> None:
         name = cluster["metadata"]["name"]
         status = {"phase": "Created", "conditions": self.conditions}
-        await self._put("daskclusters", {**cluster, "status": status})
+        await asyncio.to_thread(self.api.patch, "daskclusters", name, {"status": status})
         service = {**cluster["spec"]["scheduler"].get("service", {})}
         await self._put("services", {"metadata": {"name": f"{name}-scheduler"}, "spec": service})
         await self._begin(name)
@@ -97,7 +100,10 @@ class FakeOperator:
             "status": self.pod_status,
         }
         if self.pod_status is None:
-            scheduler = await Scheduler(port=0, dashboard_address=":0", dashboard=False, host="127.0.0.1")
+            options: Object = {"port": 0, "host": "127.0.0.1", "dashboard_address": ":0", "dashboard": False}
+            if self.security is not None:
+                options.update(protocol="tls", security=self.security)
+            scheduler = await Scheduler(**options)
             self.schedulers[name] = scheduler
             self.api.ports[pod_name, 8786] = scheduler.port
             self.api.logs[pod_name] = "Scheduler at: somewhere\n"
@@ -114,9 +120,8 @@ class FakeOperator:
             await there.pop().close()
         while len(there) < replicas and cluster in self.schedulers:
             name = f"{group}-worker-{len(there)}"
-            there.append(
-                await Worker(self.schedulers[cluster].address, name=name, nthreads=1, dashboard_address=":0")
-            )
+            options: Object = {"name": name, "nthreads": 1, "dashboard_address": ":0", "security": self.security}
+            there.append(await Worker(self.schedulers[cluster].address, **options))
 
     async def _end(self, name: str, *, for_good: bool = False) -> None:
         for key in [key for key in self.api.objects if key[0] == "pods" and key[2].startswith(f"{name}-")]:

@@ -109,6 +109,7 @@ def test_the_operator_is_listened_to_where_no_pod_says_anything() -> None:
     assert scheduler_problem(quota, [pod(containerStatuses=[RUNNING])]) is None, "that is over"
     assert scheduler_problem(told("SchedulerReady", "False", "SchedulerNotAvailable"), []) is None
     assert scheduler_problem(told("Degraded", "True", "InvalidSpec"), []) is not None
+    assert scheduler_problem(told("SchedulerReady", "False", "Suspended"), []) is not None
     assert scheduler_problem(told("Degraded", "False", "AsExpected"), []) is None
     assert scheduler_problem({}, []) is None
 

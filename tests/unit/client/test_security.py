@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from distributed import Client
 from distributed.security import Security
 
 from dask_kubernetes.exceptions import ValidationError
-from dask_kubernetes.operator import make_cluster_spec
+from dask_kubernetes.operator import KubeCluster, make_cluster_spec
 from dask_kubernetes.operator.api import Api
 from dask_kubernetes.operator.kubecluster import security as tls
 
 from .fake_api import FakeApi, refusal
+from .fake_operator import at_work
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +67,28 @@ def test_what_may_be_given() -> None:
     for wrong in (True, "tls", 1):
         with pytest.raises(TypeError, match="security is "):
             tls.checked(wrong)
+
+
+def test_a_cluster_that_talks_tls(server: FakeApi, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
+    command = ["openssl", "req", *kind, "-subj", "/CN=dask", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    secret(server, ca_crt=certificate.read_text(), tls_crt=certificate.read_text(), tls_key=key.read_text())
+    files: dict[str, object] = {"require_encryption": True, "tls_ca_file": str(certificate)}
+    for role in ("scheduler", "worker", "client"):
+        files.update({f"tls_{role}_cert": str(certificate), f"tls_{role}_key": str(key)})
+    with at_work(server) as operator:
+        operator.security = Security(**files)
+        with (
+            KubeCluster(name="foo", n_workers=1, tls_secret="mine", resource_timeout=5) as cluster,  # noqa: S106
+            Client(cluster) as client,
+        ):
+            assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+            assert client.submit(sum, [1, 2]).result(20) == 3
+        server.refusals["get", "secrets"] = refusal(403, "Forbidden", "no secrets for you")
+        with KubeCluster(name="foo", n_workers=0, tls_secret="mine", security=files, resource_timeout=5):  # noqa: S106
+            pass
+        with pytest.raises(ValidationError, match="pass security="):
+            KubeCluster(name="foo", tls_secret="mine", resource_timeout=5)  # noqa: S106
+    assert not server.named("daskclusters")

@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_WORKERS = 3
 # At the end of the interpreter, and when something failed, nobody wants to wait for long.
 CLEAN_UP_SECONDS = 30.0
+REAP_SECONDS = 10.0
 _RECONNECT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RETRY_SECONDS = 0.3
 
@@ -724,7 +725,7 @@ def _reap() -> None:
         try:
             if cluster.loop is not None:
                 cluster.loop.asyncio_loop.set_default_executor(_Inline())  # type: ignore[attr-defined]
-            cluster.close(timeout=10)
+            cluster.sync(cluster._close, REAP_SECONDS, callback_timeout=CLEAN_UP_SECONDS)
         except Exception as error:  # whatever it is, the others are to be closed too
             logger.warning("The cluster %s was perhaps not deleted: %s", cluster.name, error)
 

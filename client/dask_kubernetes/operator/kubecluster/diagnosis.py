@@ -30,7 +30,7 @@ _CONTAINER_REASONS = (
 _FINAL_REASONS = ("InvalidImageName", "ErrImageNeverPull")
 _FINAL_WORDS = re.compile(r"manifest unknown|not found|unauthorized|denied|repository does not exist", re.IGNORECASE)
 # Of the operator's reasons, those that are no trouble, or not told better by a Pod.
-_HARMLESS = ("SchedulerNotAvailable", "Suspended", "AsExpected", "SchedulerAvailable")
+_HARMLESS = ("SchedulerNotAvailable", "AsExpected", "SchedulerAvailable")
 _ERRORS: dict[str, type[DaskKubernetesError]] = {
     **dict.fromkeys(_IMAGE_REASONS, ImagePullError),
     **dict.fromkeys(_CRASHING, CrashLoopBackOffError),
