@@ -18,19 +18,28 @@ pytestmark = pytest.mark.e2e
 BEGIN = """
 import asyncio, os, sys
 from distributed import Client
-from dask_kubernetes.operator import KubeCluster
+from dask_kubernetes.operator import KubeCluster, make_cluster_spec
 
 assert "public" in sys.modules["dask_kubernetes"].__file__, "it is the one from PyPI"
-options = {"image": os.environ["IMAGE"], "namespace": os.environ["NAMESPACE"], "n_workers": 1, "quiet": True}
+options = {"namespace": os.environ["NAMESPACE"], "quiet": True}
+worker_command = ["dask", "worker"]
+
+
+def spec(name):
+    # What it makes of its arguments, with a command that Dask still has.
+    made = make_cluster_spec(name, image=os.environ["IMAGE"], n_workers=1, worker_command=worker_command)
+    made["spec"]["scheduler"]["spec"]["containers"][0]["args"][0:1] = ["dask", "scheduler"]
+    return made
+
 """
 
 SYNC = """
-with KubeCluster(name="sync", **options) as cluster, Client(cluster) as client:
+with KubeCluster(custom_cluster_spec=spec("sync"), **options) as cluster, Client(cluster) as client:
     assert client.submit(sum, [1, 2]).result(100) == 3
     cluster.scale(3)
     client.wait_for_workers(3, timeout=100)
     cluster.scale(1)
-    cluster.add_worker_group(name="more", n_workers=1)
+    cluster.add_worker_group(name="more", n_workers=1, image=os.environ["IMAGE"], worker_command=worker_command)
     client.wait_for_workers(2, timeout=100)
     cluster.scale(2, worker_group="more")
     client.wait_for_workers(3, timeout=100)
@@ -46,7 +55,7 @@ print("done")
 
 ASYNC = """
 async def main():
-    async with KubeCluster(name="async", asynchronous=True, **options) as cluster:
+    async with KubeCluster(custom_cluster_spec=spec("async"), asynchronous=True, **options) as cluster:
         async with Client(cluster, asynchronous=True) as client:
             assert await client.submit(sum, [1, 2]) == 3
             await cluster.scale(2)
@@ -60,7 +69,7 @@ print("done")
 """
 
 KEEP = """
-KubeCluster(name="theirs", shutdown_on_close=False, **options).close()
+KubeCluster(custom_cluster_spec=spec("theirs"), shutdown_on_close=False, **options).close()
 print("done")
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..exceptions import SchedulerConnectionError
+from ..exceptions import ApiError, SchedulerConnectionError
 from ..operator import checks
 from . import output
 from .failures import ExitCode, run, told
@@ -77,9 +77,13 @@ async def _connect(
         async def find_pod() -> str:
             return str((await _running_scheduler(api, namespace, target.name))["metadata"]["name"])
 
-        # What is not allowed is told here; once a port is open there is nobody to tell.
-        async with api.forward_stream(pod["metadata"]["name"], SCHEDULER_PORT, namespace):
-            pass
+        # What is not allowed is told here; once a port is open there is nobody to tell. All else is tried again then.
+        try:
+            async with api.forward_stream(pod["metadata"]["name"], SCHEDULER_PORT, namespace):
+                pass
+        except ApiError as error:
+            if error.status in (401, 403):
+                raise
         forwards = [
             await open_ports.enter_async_context(PortForward(api, namespace, find_pod, remote, local))
             for remote, local in zip((SCHEDULER_PORT, DASHBOARD_PORT), ports, strict=True)

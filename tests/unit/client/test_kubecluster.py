@@ -30,6 +30,8 @@ from dask_kubernetes.exceptions import (
     NotInstalledError,
     OperatorNotRunningError,
     QuotaExceededError,
+    ResourceTimeoutError,
+    SchedulerConnectionError,
     SchedulerStartupError,
     UnschedulableError,
     ValidationError,
@@ -279,6 +281,24 @@ def test_ports_that_may_not_be_forwarded_are_told_and_nothing_is_left(server: Fa
     server.refusals["get", "pods/portforward"] = refusal(403, "Forbidden", "no")
     with pytest.raises(ForbiddenError, match="pods/portforward"):
         KubeCluster(name="foo")
+    assert not server.named("daskclusters")
+
+
+def test_a_scheduler_that_is_ready_and_cannot_be_reached(server: FakeApi, operator: FakeOperator) -> None:
+    running = [{"name": "scheduler", "state": {"running": {}}}]
+    operator.pod_status = {
+        "phase": "Running",
+        "containerStatuses": running,
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+    with pytest.raises(SchedulerConnectionError, match="is ready, and cannot be reached from here"):
+        KubeCluster(name="foo", resource_timeout=0.5)
+    assert not server.named("daskclusters")
+    operator.pod_status = {"phase": "Running", "containerStatuses": running}
+    with pytest.raises(
+        ResourceTimeoutError, match=r"the scheduler of foo does not run after .* foo-scheduler-0 is Running"
+    ):
+        KubeCluster(name="foo", resource_timeout=0.1)
     assert not server.named("daskclusters")
 
 

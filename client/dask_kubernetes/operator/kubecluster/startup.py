@@ -18,7 +18,7 @@ from dask_kubernetes.exceptions import (
 )
 
 from ..api import Api, Object
-from .diagnosis import Problem, describe, is_running, is_taken_up, scheduler_problem
+from .diagnosis import Problem, describe, is_ready, is_running, is_taken_up, scheduler_problem
 from .labels import SCHEDULER, component, is_leaving
 from .observation import Observation
 
@@ -69,7 +69,7 @@ async def scheduler_answers(
     began = time.monotonic()
     trouble = _Trouble(resource_timeout_seconds)
     connecting: asyncio.Task[T] | None = None
-    running_since: float | None = None
+    ready_since: float | None = None
     try:
         while True:
             now = time.monotonic()
@@ -84,12 +84,14 @@ async def scheduler_answers(
                 raise await _error(api, namespace, problem)
             if connecting is None and any(is_running(pod) for pod in _schedulers(seen)):
                 connecting = asyncio.ensure_future(_task(connect))
-                running_since = now
+            # One that is not ready yet may only be slow; one that is ready and does not answer is behind something.
+            is_up = any(is_ready(pod) for pod in _schedulers(seen))
+            ready_since = (ready_since or now) if is_up else None
             _check_time(seen, name, now - began, resource_timeout_seconds)
-            if running_since is not None and now > running_since + resource_timeout_seconds and problem is None:
+            if ready_since is not None and now > ready_since + resource_timeout_seconds:
                 raise SchedulerConnectionError(
-                    f"the scheduler of {name} runs, and did not answer within {resource_timeout_seconds:g} s. "
-                    f"If that is how long it takes, raise resource_timeout; else see `kubectl logs` of its Pod"
+                    f"the scheduler of {name} is ready, and cannot be reached from here: it did not answer within "
+                    f"{resource_timeout_seconds:g} s. See port_forward_cluster_ip and scheduler_service_type"
                 )
             others = [] if connecting is None else [connecting]
             await seen.change(*others, at_most_seconds=_TICK_SECONDS)
