@@ -333,15 +333,27 @@ async def test_logs(api: Api, server: FakeApi) -> None:
 async def echo() -> AsyncIterator[int]:
     """A port that sends back what it gets."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+    answers = set[asyncio.Task[None]]()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers.add(asyncio.create_task(answer(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
+    # The other end may be told later than this event loop lives.
+    for one in answers:
+        one.cancel()
+    await asyncio.gather(*answers, return_exceptions=True)
 
 
 async def test_a_port_forward_carries_what_it_gets(api: Api, server: FakeApi, echo: int) -> None:
