@@ -332,7 +332,6 @@ async def test_logs(api: Api, server: FakeApi) -> None:
 @pytest.fixture
 async def echo() -> AsyncIterator[int]:
     """A port that sends back what it gets."""
-
     answers = set[asyncio.Task[None]]()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
