@@ -241,6 +241,8 @@ class FakeApi:
 
     async def _forward(self, request: web.Request, pod: str) -> web.StreamResponse:
         port = int(request.query["ports"])
+        if request.headers.get("Accept") != "*/*":
+            return _status(406, "NotAcceptable", "Available representations: ")
         if ("pods", "default", pod) not in self.objects:
             return _status(404, "NotFound", f'pods "{pod}" not found', pod)
         websocket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",), max_msg_size=0)

@@ -290,6 +290,7 @@ class Api:
         what = self._what("create", PODS, namespace, f"{pod}/portforward")
         session, headers = self._login.client.rest_client.pool_manager, await self._headers()
         headers.pop("Content-Type", None)
+        headers["Accept"] = "*/*"  # what is answered is a stream, and to ask for JSON is refused with 406
         try:
             websocket = await session.ws_connect(
                 url.replace("http", "ws", 1),
