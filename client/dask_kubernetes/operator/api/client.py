@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -305,10 +306,13 @@ class Api:
             raise error_of(error.status, _of_handshake(error), request=what) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(what, error) from error
+        connection = websocket.get_extra_info("socket")
         try:
             yield websocket
         finally:
             await websocket.close()
+            with suppress(OSError):  # as in _hang_up; a websocket does not show its transport
+                connection.shutdown(socket.SHUT_RDWR)
 
     # How -----------------------------------------------------------------------------------------------------------
 
@@ -435,7 +439,10 @@ class Api:
                     continue
                 if response.status >= 400:
                     raise error_of(response.status, await response.read(), request=what)
-                yield response
+                try:
+                    yield response
+                finally:
+                    _hang_up(response)
                 return
 
     def _has_no_hope(self, began: float) -> bool:
@@ -491,6 +498,16 @@ def _may_be_repeated(method: str, error: ApiError) -> bool:
         # A request that may have arrived is not sent twice, unless it does the same twice.
         return method != "POST" or isinstance(error.__cause__, aiohttp.ClientConnectorError)
     return error.status == 429 or (error.status in _BUSY and method != "POST")
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that was not read to its end.
+
+    TLS would first wait for the farewell of the other side, for up to half a minute, and an event loop that ends
+    meanwhile leaves the socket open.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 def _of_handshake(error: aiohttp.WSServerHandshakeError) -> str:

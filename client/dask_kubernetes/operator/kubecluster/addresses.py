@@ -111,7 +111,7 @@ async def answers(address: str, connection_args: Mapping[str, Any], *, patience_
         attempt_seconds = min(_ATTEMPT_SECONDS, patience_seconds or _ATTEMPT_SECONDS)
         try:
             comm = await connect(address, timeout=attempt_seconds, **connection_args)
-        except OSError as error:
+        except Exception as error:  # what answers may be something else, a proxy before the Service is known to it
             if patience_seconds is not None and time.monotonic() > began + patience_seconds:
                 raise SchedulerConnectionError(f"no scheduler answers at {address}: {error}") from error
             logger.debug("No scheduler at %s yet: %s", address, error)
