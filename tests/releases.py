@@ -213,6 +213,8 @@ def _clone(checkout: Path) -> None:
     changelog.write_text(
         changelog.read_text().replace("## Unreleased", f"## Unreleased\n\n## {VERSION} - 2026-09-01")
     )
+    render = [sys.executable, "-m", "scripts.render", "revision"]
+    subprocess.run(render, cwd=checkout, check=True, capture_output=True)
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", f"Changelog of {VERSION}")
 

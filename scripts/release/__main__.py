@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ci.cli import guarded
+from ci.console import Failure
 from scripts.release import changelog, chart, image, index, notes, version
 from scripts.release.artifacts import Artifacts
+from scripts.render import revision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +50,7 @@ def _add_prefix(verb: argparse.ArgumentParser) -> None:
 def _answer(options: argparse.Namespace, root: Path) -> list[object]:
     artifacts = Artifacts(root, version.of_head(root))
     changelog.notes(root, artifacts.version)
+    _see_that_the_tree_names(artifacts.version, root)
     match options.verb:
         case "image":
             return [image.push(artifacts, options.to)]
@@ -63,6 +66,13 @@ def _answer(options: argparse.Namespace, root: Path) -> list[object]:
         case "notes":
             return [*notes.write(artifacts)]
     return [artifacts.version]
+
+
+def _see_that_the_tree_names(version: str, root: Path) -> None:
+    if f"newTag: {version}\n" not in (root / revision.BASE).read_text(encoding="utf-8"):
+        raise Failure(
+            f"{revision.BASE} does not name {version}; run: make render, commit what it writes, and tag that."
+        )
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:

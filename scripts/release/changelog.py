@@ -35,6 +35,14 @@ def notes(root: Path, version: str) -> str:
     return sections[heading] + "\n"
 
 
+def released(root: Path) -> str | None:
+    """The newest version, if nothing has changed since; None if something has, or if there is none."""
+    sections = _sections((root / FILE).read_text(encoding="utf-8"))
+    if sections.pop(_UNRELEASED, ""):
+        return None
+    return next((heading.split(" - ")[0].strip("[]") for heading in sections), None)
+
+
 def _sections(text: str) -> dict[str, str]:
     """Texts by heading of the second level."""
     parts = _HEADING.split(text)[1:]

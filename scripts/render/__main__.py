@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ci.console import Failure
 from scripts import schemata
-from scripts.render import argocd, client, crds, dashboards, goldens, kustomize, reference, schemas, values
+from scripts.render import argocd, client, crds, dashboards, goldens, kustomize, reference, revision, schemas, values
 from scripts.render.outputs import Rendered, stale, write
 from scripts.tree import TreeError
 
@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, Render]] = {
     "values": ("values.schema.json and the values in the README of the chart, from values.yaml", values.render),
     "dashboards": ("the Grafana dashboards of the chart, from dashboards-src/", dashboards.render),
     "goldens": ("what the chart renders, into tests/render/chart/goldens/, with Helm", goldens.render),
+    "revision": ("the release that kustomize/ names, from CHANGELOG.md", revision.render),
     "kustomize": ("resources and flat manifests of kustomize/, from the chart", kustomize.render),
     "argocd": ("the health checks of kustomize/argocd as a patch of argocd-cm", argocd.render),
     "schemas": ("JSON schemas for editors and kubeconform, from crds-src/", schemas.render),

@@ -18,7 +18,7 @@ import yaml
 
 from ci import tools
 from scripts import schemata
-from scripts.render import chart, crds
+from scripts.render import chart, crds, revision
 from scripts.render.chart import CHART, NAMESPACE
 from scripts.render.outputs import Rendered
 from scripts.render.yaml_text import to_yaml
@@ -101,7 +101,7 @@ def render(root: pathlib.Path, kubernetes: str = schemata.DEFAULT_MINOR) -> Rend
     with tempfile.TemporaryDirectory() as directory:
         copy = pathlib.Path(directory)
         shutil.copytree(root / TREE, copy / TREE)
-        for path, text in {**definitions, **files}.items():
+        for path, text in {**definitions, **revision.render(root).files, **files}.items():
             if path.is_relative_to(TREE):
                 (copy / path).write_text(text, encoding="utf-8")
         for name, overlay, with_crds in FLAT:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from scripts.render import revision
 from tests.render.chart.helm import REPOSITORY, Helm, find_helm, merge, nested, render
 from tests.render.kustomize.overlays import COMPONENTS, OVERLAYS, TREE, Object, build, by_id, read, write
 
@@ -19,7 +20,7 @@ NAME = "dask-kubernetes-operator"
 NAMESPACE = "dask-operator"
 IMAGE = "ghcr.io/dask/dask-kubernetes-operator"
 # Chartpress writes the chart's when it packages the chart, a release the tree's.
-TAGS = (("set-by-chartpress", "set-by-release"), ("dev", "dev"))
+TAGS = (("set-by-chartpress", revision.of_tree(REPOSITORY)), ("dev", "dev"))
 
 # What Helm says of an object that it installs. A synced tree is no release, and its version is the ref in Git.
 HELM_LABELS = {"helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"}

@@ -11,6 +11,7 @@ from ci.console import Failure
 from scripts.release import changelog, chart, registry, version
 from scripts.release.__main__ import main
 from scripts.release.artifacts import Artifacts
+from scripts.render import revision
 
 pytestmark = pytest.mark.unit
 
@@ -44,6 +45,9 @@ def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--quiet")
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     (tmp_path / ".gitignore").write_text("build/\n")
+    base = tmp_path / "kustomize" / "base"
+    base.mkdir(parents=True)
+    (base / "kustomization.yaml").write_text("images:\n  - name: dask\n    newTag: 1.2.0\n")
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message=one")
     return tmp_path
@@ -93,6 +97,31 @@ def test_changes_that_are_in_no_commit_are_named(repository: Path, name: str) ->
 def test_what_is_no_checkout_has_no_version(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="This is no git checkout"):
         version.of_head(tmp_path)
+
+
+def test_tree_that_names_another_version_is_refused(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository / "kustomize" / "base" / "kustomization.yaml").write_text("newTag: set-by-release\n")
+    git(repository, "commit", "--all", "--quiet", "--message=two")
+    git(repository, "tag", "1.2.0")
+    assert main(["check"], repository) == 1
+    assert "kustomize/base/kustomization.yaml does not name 1.2.0; run: make render" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "", "1.2.0"),
+        ("## Unreleased\n", "## Unreleased\n\n- More.\n", None),
+        ("## Unreleased\n", "", "1.2.0"),
+        (CHANGELOG, "# Changelog\n\n## Unreleased\n", None),
+    ],
+)
+def test_tree_is_of_the_newest_release_until_something_changes(
+    repository: Path, old: str, new: str, expected: str | None
+) -> None:
+    (repository / "CHANGELOG.md").write_text(CHANGELOG.replace(old, new) if old else CHANGELOG)
+    assert changelog.released(repository) == expected
+    assert revision.of_tree(repository) == (expected or "set-by-release")
 
 
 def test_notes_are_the_section_of_the_version(repository: Path) -> None:
