@@ -102,11 +102,28 @@ def test_the_documented_role_is_enough_and_gives_no_more(platform: Platform, doc
     assert allowed(platform, user, DOCUMENTED | others) == DOCUMENTED
 
 
-def test_the_roles_for_users_have_rights_on_dasks_kinds(platform: Platform) -> None:
+@pytest.fixture
+def kubeflow_roles(platform: Platform) -> Iterator[dict[str, str]]:
+    """The roles that Kubeflow adds up from others, as its manifests have them, by what they are for."""
+    names = {sum_: f"{platform.namespace}-kubeflow-{sum_}" for sum_ in ("view", "edit", "admin")}
+    for sum_, name in names.items():
+        selected = {"matchLabels": {f"rbac.authorization.kubeflow.org/aggregate-to-kubeflow-{sum_}": "true"}}
+        rule = {"aggregationRule": {"clusterRoleSelectors": [selected]}, "rules": []}
+        metadata = {"name": name}
+        platform.apply({"apiVersion": ROLE["apiVersion"], "kind": "ClusterRole", "metadata": metadata, **rule})
+    yield names
+    platform.kubectl("delete", "clusterrole", *names.values())
+
+
+def test_the_roles_for_users_have_rights_on_dasks_kinds(platform: Platform, kubeflow_roles: dict[str, str]) -> None:
     reading = {Right(GROUP, kind, verb) for kind in KINDS for verb in READ}
     writing = {Right(GROUP, kind, verb) for kind in KINDS for verb in WRITE} | SCALE
     inner = {Right(GROUP, f"{kind}/status", "patch") for kind in KINDS}
-    for role, expected in (("view", reading), ("edit", reading | writing), ("admin", reading | writing)):
+    expectations = {"view": reading, "edit": reading | writing, "admin": reading | writing}
+    for role, expected in [
+        *expectations.items(),
+        *((kubeflow_roles[sum_], expectations[sum_]) for sum_ in expectations),
+    ]:
         user = given(platform, role)
         # Kubernetes adds rights up in the background.
         eventually(
