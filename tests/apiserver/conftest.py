@@ -79,3 +79,17 @@ def await_definitions(server: ApiServer) -> None:
             return
         assert "accessor error" in waited.stderr, waited.stderr
         assert time.monotonic() < deadline, waited.stderr
+
+
+def remove_definitions(server: ApiServer) -> None:
+    """Deletes all definitions, and every object of theirs, and waits until they are gone.
+
+    The API server now and then does not see a definition to the end, until it looks at all of them again after five
+    minutes, or at once when it is changed.
+    """
+    server.kubectl("delete", "crds", "--all", "--wait=false")
+    deadline = time.monotonic() + DEFINITIONS_SECONDS
+    while server.kubectl("get", "crds", "-o", "name").stdout:
+        assert time.monotonic() < deadline, server.kubectl("get", "crds", "-o", "yaml").stdout
+        time.sleep(1)
+        server.kubectl("annotate", "crds", "--all", "--overwrite", f"looked-at={time.monotonic()}")

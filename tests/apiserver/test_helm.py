@@ -21,7 +21,7 @@ from ci.kubernetes import binaries
 from ci.pins import pins
 from scripts import images
 from tests.apiserver import cases
-from tests.apiserver.conftest import CRDS, ROOT
+from tests.apiserver.conftest import CRDS, ROOT, remove_definitions
 from tests.apiserver.server import ApiServer, resource_path, running
 from tests.apiserver.test_install import PLURALS, get_crd, plain_crd
 
@@ -95,7 +95,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 def site(bare: ApiServer, request: pytest.FixtureRequest) -> Iterator[Site]:
     yield Site(bare, tools.ensure([request.param])[request.param], applies_on_the_server=request.param == "helm4")
     ours = "clusterroles,clusterrolebindings,roles,rolebindings,deployments,serviceaccounts"
-    for what in (["crds", "--all"], ["secrets", "--all"], [ours, "--selector=app.kubernetes.io/part-of=dask"]):
+    remove_definitions(bare)
+    for what in (["secrets", "--all"], [ours, "--selector=app.kubernetes.io/part-of=dask"]):
         deleted = bare.kubectl("delete", *what)  # and waits for it
         assert deleted.returncode == 0, deleted.stderr
 

@@ -13,7 +13,7 @@ from ci.kubernetes import binaries
 from ci.pins import pins
 from tests import documented, public, releases
 from tests.apiserver import cases
-from tests.apiserver.conftest import ROOT
+from tests.apiserver.conftest import ROOT, remove_definitions
 from tests.apiserver.server import ApiServer, resource_path, running
 from tests.apiserver.test_install import PLURALS, get_crd, plain_crd
 
@@ -38,7 +38,8 @@ def reader(server: ApiServer, request: pytest.FixtureRequest, tmp_path: pathlib.
     own = releases.helm_environment(tmp_path / "reader", request.param, server.binaries / "kubectl")
     variables = {**own, "KUBECONFIG": str(server.kubeconfig)}
     yield variables
-    releases.shell("helm uninstall --ignore-not-found -n dask-operator dask; kubectl delete crds --all", variables)
+    releases.shell("helm uninstall --ignore-not-found -n dask-operator dask", variables)
+    remove_definitions(server)
 
 
 def schema(crd: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from ci.cache import Cache
 from ci.kubernetes import binaries
 from ci.pins import pins
 from tests import documented, releases
+from tests.apiserver.conftest import remove_definitions
 from tests.apiserver.server import ApiServer, running
 from tests.registry import serving
 from tests.releases import NAME, NO_DIGEST, VERSION, Place, Site
@@ -46,8 +47,8 @@ def reader(server: ApiServer, request: pytest.FixtureRequest, tmp_path: pathlib.
     own = releases.helm_environment(tmp_path / "own", request.param, server.binaries / "kubectl")
     variables = {**own, "KUBECONFIG": str(server.kubeconfig)}
     yield {"environment": variables, "folder": tmp_path}
-    clean = f"helm uninstall --ignore-not-found -n {NAMESPACE} dask; kubectl delete crds --all"
-    releases.shell(clean, variables)
+    releases.shell(f"helm uninstall --ignore-not-found -n {NAMESPACE} dask", variables)
+    remove_definitions(server)
 
 
 def image(server: ApiServer) -> str:
