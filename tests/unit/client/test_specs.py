@@ -331,7 +331,7 @@ def test_a_job() -> None:
     made = valid(
         make_job_spec(
             "foo",
-            "python /work/job.py --years '1990 2020'",
+            "python /scripts/job.py --years '1990 2020'",
             n_workers=2,
             restart_policy="Never",
             backoff_limit=3,
@@ -340,7 +340,7 @@ def test_a_job() -> None:
             deletion_policy="DeleteOnSuccess",
         )
     )
-    runner = {"name": "job", "image": IMAGE, "args": ["python", "/work/job.py", "--years", "1990 2020"]}
+    runner = {"name": "job", "image": IMAGE, "args": ["python", "/scripts/job.py", "--years", "1990 2020"]}
     assert made == {
         "apiVersion": "kubernetes.dask.org/v1",
         "kind": "DaskJob",
