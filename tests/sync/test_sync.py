@@ -154,7 +154,8 @@ def test_patch_that_does_not_fit_is_named(synced: Site) -> None:
 
 
 def test_field_that_is_refused_is_named(synced: Site) -> None:
-    cluster = dask_cluster("refused", synced.platform.dask_image, replicas=-1)
+    cluster = dask_cluster("refused", synced.platform.dask_image, replicas=1)
+    cluster["spec"]["worker"]["replicas"] = -1
     with synced.team.branch("refused"):
         synced.team.write("clusters/refused.yaml", cluster)
         synced.team.push("A field that is refused", "refused")
