@@ -296,7 +296,10 @@ def _create(name: str, image: str, config: Path, kind: Path, cache: Cache) -> No
     try:
         with console.step(f"create the cluster {name}") as step:
             run(command, step=step, log=log, what=f"creating the cluster {name}")
-            readiness.wait(kubeconfig, kubectl, nodes.of_cluster(name), step, CREATE_SECONDS)
+            containers = nodes.of_cluster(name)
+            for node in containers:
+                nodes.refuse_unknown_services(node)
+            readiness.wait(kubeconfig, kubectl, containers, step, CREATE_SECONDS)
     except Failure as failure:
         nodes.remove(name)
         raise _explained(failure, log) from failure

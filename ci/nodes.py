@@ -11,6 +11,8 @@ from ci.console import Failure
 from ci.process import output
 
 LABEL = "io.x-k8s.kind.cluster"
+# kind's own default.
+SERVICES = "10.96.0.0/16"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,20 @@ def remove(name: str) -> None:
     found = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
     if found:
         subprocess.run(["docker", "rm", "--force", "--volumes", *found], capture_output=True, check=False)
+
+
+def refuse_unknown_services(node: Node) -> None:
+    """Have a node refuse what its Pods send to a Service that kube-proxy does not know yet, or any more.
+
+    It would leave by the default route else, and where the network has a gateway that answers for everybody, that
+    takes the connection: for Dask the first bytes of an HTTP answer are the length of a message of some exabytes.
+
+    :raises Failure: the node has no iptables.
+    """
+    rule = ["FORWARD", "--destination", SERVICES, "--jump", "REJECT"]
+    status, _, error = output(["docker", "exec", node.container, "iptables", "--append", *rule])
+    if status:
+        raise Failure(f"iptables in the node {node.container} fails ({error.strip()}); see docker logs of it.")
 
 
 def holds(node: Node, image: str) -> bool:

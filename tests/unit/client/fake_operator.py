@@ -39,6 +39,8 @@ class FakeOperator:
         self.workers: dict[str, list[Worker]] = {}
         self.loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        # One thing after the other: a worker that starts while its scheduler closes looks for it for half a minute.
+        self._turn = asyncio.Lock()
         self._thread = threading.Thread(target=self.loop.run_forever, name="fake-operator")
 
     def start(self) -> None:
@@ -70,8 +72,12 @@ class FakeOperator:
             self._later(self._scale(body["spec"]["cluster"], name, body["spec"]["worker"].get("replicas", 0)))
 
     def _later(self, work: Any) -> None:
+        async def in_turn() -> None:
+            async with self._turn:
+                await work
+
         def begin() -> None:
-            task = self.loop.create_task(work)
+            task = self.loop.create_task(in_turn())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -137,8 +143,9 @@ class FakeOperator:
             await scheduler.close()
 
     async def _stop(self) -> None:
-        for name in list(self.schedulers):
-            await self._end(name, for_good=True)
+        async with self._turn:
+            for name in list(self.schedulers):
+                await self._end(name, for_good=True)
         while others := self._tasks - {asyncio.current_task()}:
             await asyncio.gather(*others, return_exceptions=True)
 

@@ -36,6 +36,7 @@ from .login import Login, log_in
 from .resources import EVENTS, PODS, REVIEWS, SERVICES, Object, Resource
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+_ROUNDS_TO_CLOSE = 3
 CONNECT_TIMEOUT_SECONDS = 10.0
 # How long a request that may be repeated is, once the API server has been there.
 RETRY_SECONDS = 60.0
@@ -104,6 +105,9 @@ class Api:
         """Close all connections."""
         for login in (*self._replaced, self._login):
             await login.client.close()
+        # What was hung up a moment ago is closed in the next rounds of the event loop, which may end after this.
+        for _ in range(_ROUNDS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return self

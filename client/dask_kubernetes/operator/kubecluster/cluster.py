@@ -58,6 +58,8 @@ CLEAN_UP_SECONDS = 30.0
 REAP_SECONDS = 10.0
 _RECONNECT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RETRY_SECONDS = 0.3
+# A scheduler that is on its way out takes connections and answers nothing.
+_ANSWER_SECONDS = 10.0
 
 
 class KubeCluster(Cluster):
