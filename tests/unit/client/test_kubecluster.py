@@ -444,6 +444,7 @@ def test_a_scheduler_that_is_started_anew_is_found_again(
         until(lambda: cluster.scheduler_info.get("id") not in (None, before), "it follows the new one")
         with Client(cluster) as client:
             assert client.scheduler_info()["id"] == cluster.scheduler_info["id"]
+        cluster.close(timeout=20)
     assert "The scheduler of foo was started anew: results that it held" in caplog.text
 
 

@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_WORKERS = 3
 # At the end of the interpreter, and when something failed, nobody wants to wait for long.
 CLEAN_UP_SECONDS = 30.0
+CONNECTIONS_SECONDS = 10.0
 REAP_SECONDS = 10.0
 _RECONNECT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RETRY_SECONDS = 0.3
@@ -389,7 +390,7 @@ class KubeCluster(Cluster):
         if self._closes is not None:
             self._closes.set()
         try:
-            await super()._close()  # type: ignore[no-untyped-call]
+            await asyncio.wait_for(super()._close(), CONNECTIONS_SECONDS)  # type: ignore[no-untyped-call]
         except Exception as error:  # what is wrong with the scheduler keeps no cluster alive
             logger.debug("The connection to the scheduler did not close well: %s", error)
         finally:
@@ -409,7 +410,8 @@ class KubeCluster(Cluster):
             if self.scheduler_comm is not None:
                 with suppress(OSError):
                     await self.scheduler_comm.close_rpc()
-            await self._open_ports.aclose()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._open_ports.aclose(), CONNECTIONS_SECONDS)
         finally:
             try:
                 if self._is_to_be_deleted():
