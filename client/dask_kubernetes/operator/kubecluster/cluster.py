@@ -672,12 +672,12 @@ class KubeCluster(Cluster):
         assert self.scheduler_comm is not None
         comm = await self.scheduler_comm.live_comm()
         comm.name = "Cluster worker status"
+        self._watch_worker_status_comm = comm  # at once, so that closing it ends the wait for an answer
         await comm.write({"op": "subscribe_worker_status"})
-        info = await comm.read()
+        info = await asyncio.wait_for(comm.read(), _ANSWER_SECONDS)
         if "workers" not in info:
             raise OSError(f"the scheduler does not tell of its workers: {info}")
         self.scheduler_info = SchedulerInfo(info)
-        self._watch_worker_status_comm = comm
         return comm
 
     def _worker_container(self) -> Mapping[str, Any]:
