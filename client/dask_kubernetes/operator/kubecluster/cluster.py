@@ -60,7 +60,7 @@ REAP_SECONDS = 10.0
 _RECONNECT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _RETRY_SECONDS = 0.3
 # A scheduler that is on its way out takes connections and answers nothing.
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 3.0
 
 
 class KubeCluster(Cluster):
