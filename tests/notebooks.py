@@ -1,40 +1,33 @@
-"""Notebooks of examples/, run cell by cell as Jupyter would.
+"""Notebooks of examples/, run by Jupyter.
 
-``python -m tests.notebooks PATH`` runs one, and ends with 1 when a cell fails.
+``python -m tests.notebooks PATH`` runs one, and prints it with what is below its cells; ends with 1 when one fails.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbclient import NotebookClient
 
-def run(notebook: Path) -> dict[str, Any]:
-    """Run all cells of a notebook, and show what Jupyter would show below each.
+CELL_SECONDS = 300
+
+
+def run(notebook: Path) -> Any:
+    """Run all cells of a notebook in a kernel of this Python, in the environment of this process.
 
     Returns:
-        What the names of the notebook stand for in the end.
+        The notebook with what is below its cells, and with the state of its widgets.
+
+    Raises:
+        CellExecutionError: a cell failed.
     """
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
-        if cell["cell_type"] == "code":
-            _run(ast.parse("".join(cell["source"])), f"{notebook.name}, cell {number}", names)
-    return names
-
-
-def _run(code: ast.Module, where: str, names: dict[str, Any]) -> None:
-    shown: Any = None
-    if code.body and isinstance(last := code.body[-1], ast.Expr):
-        exec(compile(ast.Module(code.body[:-1], []), where, "exec"), names)  # noqa: S102
-        shown = eval(compile(ast.Expression(last.value), where, "eval"), names)  # noqa: S307
-    else:
-        exec(compile(code, where, "exec"), names)  # noqa: S102
-    if shown is not None:
-        print(shown)
+    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    NotebookClient(book, timeout=CELL_SECONDS, kernel_name="python3").execute()
+    return book
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    print(nbformat.writes(run(Path(sys.argv[1]))))  # type: ignore[no-untyped-call]

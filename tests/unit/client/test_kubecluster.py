@@ -19,6 +19,7 @@ import dask
 import pytest
 from distributed import Client
 from distributed.core import Status
+from ipywidgets import Button, IntText
 
 from dask_kubernetes.exceptions import (
     ClusterExistsError,
@@ -76,6 +77,26 @@ def test_it_starts_computes_scales_adapts_and_goes(server: FakeApi) -> None:
     assert cluster not in KubeCluster._instances
     assert not server.named("daskclusters")
     cluster.close()
+
+
+def test_the_tab_for_scaling_works(server: FakeApi) -> None:
+    with KubeCluster(name="foo", n_workers=1, quiet=True) as cluster:
+        tab = cluster._widget()
+        request, scale, minimum, maximum, adapt = controls(tab)
+        request.value = 3
+        scale.click()
+        assert server.objects["daskworkergroups", "default", "foo-default"]["spec"]["worker"]["replicas"] == 3
+        minimum.value, maximum.value = 2, 5
+        adapt.click()
+        bounds = server.objects["daskautoscalers", "default", "foo"]["spec"]
+        assert (bounds["minimum"], bounds["maximum"]) == (2, 5)
+
+
+def controls(widget: Any) -> list[Any]:
+    """What a person can type into or click on, in its order."""
+    if isinstance(widget, (Button, IntText)):
+        return [widget]
+    return [found for child in getattr(widget, "children", ()) for found in controls(child)]
 
 
 async def test_it_does_so_in_a_running_loop(server: FakeApi) -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
 NOTEBOOK = ROOT / "examples" / "getting-started.ipynb"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture
@@ -31,10 +32,17 @@ def operator(server: FakeApi) -> Iterator[FakeOperator]:
 
 
 @pytest.mark.usefixtures("operator")
-def test_every_cell_of_the_notebook_runs(server: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    names = notebooks.run(NOTEBOOK)
-    assert 0.45 < names["mean"] < 0.55
-    assert "/status" in capsys.readouterr().out
+def test_every_cell_of_the_notebook_runs(server: FakeApi) -> None:
+    book = notebooks.run(NOTEBOOK)
+    below = [cell["outputs"] for cell in book["cells"] if cell["cell_type"] == "code"]
+    [starting, cluster] = below[0]
+    assert all(WIDGET in shown["data"] for shown in (starting, cluster)), "the progress, and the cluster itself"
+    widgets = book["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert {"Scale", "Adapt"} <= {widget["state"].get("description") for widget in widgets.values()}
+    progress = widgets[starting["data"][WIDGET]["model_id"]]["state"]["value"]
+    assert "getting-started-scheduler" in progress, "what it waits for is said"
+    assert "/status" in below[1][0]["data"]["text/plain"]
+    assert 0.45 < float(below[2][0]["data"]["text/plain"]) < 0.55
     assert server.named("daskclusters") == []
     assert (
         "delete",

@@ -125,7 +125,7 @@ class Notebook:
         from ipywidgets import HTML
 
         self._widget: Any = HTML()
-        display(self._widget)
+        display(self._widget)  # type: ignore[no-untyped-call]
 
     def show(self, shown: Picture) -> None:
         """Put the picture into the widget."""
