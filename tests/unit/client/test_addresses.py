@@ -72,6 +72,18 @@ async def test_from_outside_ports_are_forwarded(
     assert way.dashboard_host == "127.0.0.1"
 
 
+async def test_the_dashboard_may_have_a_name_of_its_own(
+    api: Api, server: FakeApi, scheduler: Scheduler, ports: AsyncExitStack
+) -> None:
+    dashboard = {"name": "dashboard", "port": 8787, "nodePort": 30080, "targetPort": "dashboard"}
+    comm = {"name": "tcp-comm", "port": 8786, "nodePort": scheduler.port, "targetPort": "tcp-comm"}
+    service = {"metadata": {"name": "foo-scheduler"}, "spec": {"type": "NodePort", "ports": [comm, dashboard]}}
+    server.put("services", service)
+    node(server, "one", "InternalIP", "127.0.0.1")
+    way = await find_way(api, "default", "foo", WANTED, ports)
+    assert (way.dashboard_host, way.dashboard_port) == ("127.0.0.1", 30080)
+
+
 @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
 async def test_from_inside_it_is_the_service(
     api: Api,

@@ -33,6 +33,7 @@ PROBE_SECONDS = 3.0
 _ATTEMPT_SECONDS = 10.0
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5)
 _POLL_SECONDS = 1.0
+_DEFAULT_PORTS = {SCHEDULER_PORT_NAME: SCHEDULER_PORT, DASHBOARD_PORT_NAME: DASHBOARD_PORT}
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ async def _forwarded(
 
     pod = await api.get(PODS, await find_pod(), namespace)
     ports = [
-        (_target(service, pod, SCHEDULER_PORT_NAME, SCHEDULER_PORT), 0),
-        (_target(service, pod, DASHBOARD_PORT_NAME, DASHBOARD_PORT), wanted.dashboard_port or 0),
+        (_target(service, pod, SCHEDULER_PORT_NAME), 0),
+        (_target(service, pod, DASHBOARD_PORT_NAME), wanted.dashboard_port or 0),
     ]
     # What is not allowed is told here; once a port is open there is nobody to tell.
     try:
@@ -218,22 +219,29 @@ def _service_host(name: str, namespace: str) -> str:
 
 
 def _port(service: Object, name: str, field: str) -> int:
-    default = SCHEDULER_PORT if name == SCHEDULER_PORT_NAME else DASHBOARD_PORT
-    return int(next((port[field] for port in _ports(service) if port.get("name") == name and field in port), default))
+    """The port of a Service, or of the nodes, that leads to what has a name in Dask."""
+    default = _DEFAULT_PORTS[name]
+    return int(_entry(service, name).get(field, default))
 
 
-def _target(service: Object, pod: Object, name: str, default: int) -> int:
+def _target(service: Object, pod: Object, name: str) -> int:
     """The port of the Pod that a port of the Service leads to."""
-    target = next(
-        (port.get("targetPort", port["port"]) for port in _ports(service) if port.get("name") == name), name
-    )
+    port = _entry(service, name)
+    target = port.get("targetPort", port.get("port", name))
     if isinstance(target, int):
         return target
     for container in pod["spec"].get("containers") or ():
-        for port in container.get("ports") or ():
-            if port.get("name") == target:
-                return int(port["containerPort"])
-    return default
+        for declared in container.get("ports") or ():
+            if declared.get("name") == target:
+                return int(declared["containerPort"])
+    return _DEFAULT_PORTS[name]
+
+
+def _entry(service: Object, name: str) -> Object:
+    """A port of a Service: the one of that name, or of its usual number, since Flyte calls one "dashboard"."""
+    named = [port for port in _ports(service) if port.get("name") == name]
+    numbered = [port for port in _ports(service) if port.get("port") == _DEFAULT_PORTS[name]]
+    return next(iter([*named, *numbered]), {})
 
 
 def _ports(service: Object) -> list[Object]:
