@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -484,11 +485,14 @@ def test_a_cluster_that_somebody_deleted_can_be_closed(server: FakeApi) -> None:
 def test_rounds_leave_no_threads_tasks_or_ports(server: FakeApi) -> None:
     with KubeCluster(name="warm-up", n_workers=0):
         pass
-    threads, files = set(threading.enumerate()), open_files()
-    for _ in range(10):
+    threads, files, closed = set(threading.enumerate()), open_files(), weakref.WeakSet[KubeCluster]()
+    for _ in range(200):
         with KubeCluster(name="foo", n_workers=0) as cluster:
-            pass
+            closed.add(cluster)
         assert cluster.status == Status.closed
+    del cluster
+    gc.collect()
+    assert not closed
     until(lambda: not server.open_streams, "streams are closed")
     left = {thread for thread in set(threading.enumerate()) - threads if not thread.name.startswith("asyncio_")}
     assert not left
