@@ -26,6 +26,7 @@ LOG_LINES = 200
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is not the same in each run of a suite."""
     parser.addoption("--single-namespace", action="store_true", help="install an operator into each test's namespace")
+    parser.addoption("--record-health", action="store_true", help="have e2e tests write samples of health checks")
     parser.addoption(
         "--autoscaling-seconds",
         type=float,
