@@ -29,7 +29,7 @@ demo-down: $(READY) ## Remove what `make demo` brought up, the cluster with it
 	@$(RUN) ci cluster down --name $(CLUSTER_NAME)
 
 # What these test is the same in both runs of the suite: they install what they are about themselves.
-ONCE := $(patsubst %,--ignore=tests/e2e/test_%.py,cli client image install monitoring public_chart public_client release upgrade)
+ONCE := $(patsubst %,--ignore=tests/e2e/test_%.py,cli client health image install monitoring public_chart public_client release seeds upgrade)
 
 .PHONY: test
 test: $(READY) lint check ## Run all tests, those on a real cluster included

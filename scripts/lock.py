@@ -20,6 +20,7 @@ LOCKS = {
     "controller/requirements-build.in": "controller/requirements-build.txt",
     "examples/image/requirements.in": "examples/image/requirements.txt",
     "tests/public/requirements.in": "tests/public/requirements.txt",
+    "tests/seeds/requirements.in": "tests/seeds/requirements.txt",
 }
 OLDEST_PYTHON = "3.11"
 

@@ -21,14 +21,13 @@ from distributed import Client
 from packaging.requirements import Requirement
 
 from dask_kubernetes.exceptions import ClusterNotFoundError, ImagePullError, UnschedulableError
-from dask_kubernetes.operator import KubeCluster, make_cluster_spec, make_worker_spec
-from tests.platform import PATIENCE_SECONDS, Platform, eventually
+from dask_kubernetes.operator import KubeCluster, make_worker_spec
+from tests.platform import PATIENCE_SECONDS, Platform, dask_cluster, eventually
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 ROLE, BINDING = yaml.safe_load_all((ROOT / "examples" / "user-role.yaml").read_text())
-MIGRATED = ROOT / "tests" / "apiserver" / "manifests" / "migrated-cluster.yaml"
 
 
 @pytest.fixture
@@ -45,10 +44,11 @@ def test_from_outside(here: Platform) -> None:
     threads = set(threading.enumerate())
     with KubeCluster(name="foo") as cluster, Client(cluster) as client:
         assert client.submit(lambda x: x + 1, 10).result(PATIENCE_SECONDS) == 11
-        cluster.scale(3)
-        cluster.wait_for_workers(3, timeout=PATIENCE_SECONDS)
+        for workers in (2, 10, 2):
+            cluster.scale(workers)
+            cluster.wait_for_workers(workers, timeout=PATIENCE_SECONDS)
+        eventually("scaled down", lambda: here.pods("foo"), lambda pods: len(pods) == 2)
         cluster.scale(1)
-        eventually("scaled down", lambda: here.pods("foo"), lambda pods: len(pods) == 1)
 
         cluster.add_worker_group(name="highmem", n_workers=1, env={"GROUP": "highmem"})
         cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
@@ -90,25 +90,6 @@ async def test_in_a_running_loop() -> None:
     assert not [task for task in tasks if "dask_kubernetes" in repr(task)]
 
 
-def test_manifests_of_the_documentation(here: Platform, tmp_path: Path) -> None:
-    manifest = MIGRATED.read_text()
-    written = tmp_path / "cluster-spec.yml"
-    document = yaml.safe_load(manifest)
-    for part in ("scheduler", "worker"):
-        (container,) = document["spec"][part]["spec"]["containers"]
-        container.update(image=here.dask_image, resources={}, env=[])
-        # The commands of that time are not in Dask any more.
-        container["args"][0:1] = ["dask", part]
-    document["spec"]["worker"]["replicas"] = 1
-    written.write_text(yaml.safe_dump(document))
-    with KubeCluster(custom_cluster_spec=str(written)) as cluster, Client(cluster) as client:
-        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
-    spec = make_cluster_spec(name="selector-example", n_workers=1, image=here.dask_image)
-    spec["spec"]["worker"]["spec"]["nodeSelector"] = {"kubernetes.io/os": "linux"}
-    with KubeCluster(custom_cluster_spec=spec) as cluster, Client(cluster) as client:
-        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
-
-
 def test_failures_are_told_in_the_words_of_the_pod(here: Platform) -> None:
     with pytest.raises(ClusterNotFoundError):
         KubeCluster.from_name("nosuch")
@@ -122,7 +103,7 @@ def test_failures_are_told_in_the_words_of_the_pod(here: Platform) -> None:
 def test_what_fails_meanwhile(here: Platform, tmp_path: Path) -> None:
     with network(here, tmp_path) as cut, KubeCluster(name="foo", kubeconfig=tmp_path / "kubeconfig") as cluster:
         with Client(cluster) as client:
-            cut(10)
+            cut(30)
             assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
         before = cluster.scheduler_info["id"]
         (scheduler,) = here.ready_pods("foo", component="scheduler")
@@ -210,6 +191,16 @@ with KubeCluster(name="inside", image=os.environ["IMAGE"], n_workers=1) as clust
 print("done")
 """
 
+# The same as the plugin of kubectl would do.
+COMMANDS = """
+dask() { python -c 'from dask_kubernetes.cli import kubectl_dask; kubectl_dask()' "$@"; }
+dask scale typed 2 --wait --timeout 100
+dask list
+dask describe typed
+dask connect typed -- python -c 'from distributed import Client; print("sum:", Client().submit(sum, [1, 2]).result())'
+dask delete typed
+"""
+
 
 def test_from_inside_with_the_role_of_the_documentation(here: Platform) -> None:
     role, account = here.namespace, BINDING["subjects"][0]["name"]
@@ -223,6 +214,8 @@ def test_from_inside_with_the_role_of_the_documentation(here: Platform) -> None:
         install_client(here, "notebook")
         environment = ("env", "PYTHONPATH=/tmp/lib", f"IMAGE={here.dask_image}")
         told = here.kubectl("exec", "notebook", "--", *environment, "python", "-c", STORY)
+        here.apply(dask_cluster("typed", here.dask_image, replicas=1))
+        typed = here.kubectl("exec", "notebook", "--", *environment, "sh", "-euc", COMMANDS)
     finally:
         here.kubectl("delete", "clusterrole", role)
         here.kubectl("delete", "pod", "notebook", "--grace-period=1")
@@ -230,6 +223,9 @@ def test_from_inside_with_the_role_of_the_documentation(here: Platform) -> None:
     assert "ForbiddenError" in told, "that role does not give logs"
     assert f"{account} lacks the verb 'get' on 'pods/log'" in told
     assert told.strip().endswith("done")
+    assert "typed-default has 2 ready workers" in typed
+    assert "sum: 3" in typed
+    assert typed.strip().endswith("cluster/typed deleted")
 
 
 def notebook(platform: Platform, account: str) -> dict[str, Any]:
