@@ -81,6 +81,16 @@ class Site:
         """The digest of the ``image`` or the ``chart`` that was published."""
         return (self.artifacts / f"{what}.txt").read_text().strip().partition("@")[2]
 
+    @property
+    def image(self) -> str:
+        """The image that was published, by its digest."""
+        return f"{self.registry.host}/dask/{NAME}@{self.digest('image')}"
+
+    @property
+    def chart(self) -> str:
+        """The chart that was published, by its digest."""
+        return f"oci://{self.registry.host}/dask/charts/{NAME}@{self.digest('chart')}"
+
     def replacements(self, *names: str, **more: str) -> dict[str, str]:
         """Those of them that a section needs."""
         return {**{name: self.local[name] for name in names}, **more}
