@@ -91,9 +91,18 @@ def test_chart_by_digest_has_the_node_pull_the_image_that_was_released(
 def test_chart_from_the_index_is_verified_and_runs_the_same_image(
     platform: Platform, released: Site, release: Release
 ) -> None:
-    verified = shlex.join(["--verify", f"--keyring={released.pages / NAME}.gpg", *WAIT])
-    place = released.replacements("https://helm.dask.org", **{"dask dask/": f"{verified} dask dask/"})
-    documented.run("docs/installing.md", "Installing", replace=place, **release.place)
+    options = (
+        "--verify",
+        f"--keyring={released.pages / NAME}.gpg",
+        f"--set=tests.image={platform.dask_image}",
+        *WAIT,
+    )
+    documented.run(
+        "chart/dask-kubernetes-operator/README.md",
+        "Installing",
+        replace=released.replacements("https://helm.dask.org", **{"dask dask/": f"{shlex.join(options)} dask dask/"}),
+        **release.place,
+    )
     runs(platform, released.image)
 
 
