@@ -61,17 +61,18 @@ def platform(cluster: KindCluster, built: images.Built) -> Iterator[Platform]:
     """A namespace for a release and for what it serves."""
     cluster.kubectl("create", "namespace", NAMESPACE)
     yield Platform(cluster, NAMESPACE, built.dask, NAMESPACE)
-    # The definitions first: what they are of goes with them, while somebody is there to see to it.
     cluster.kubectl("delete", "crds", "--all")
     cluster.kubectl("delete", "namespace", NAMESPACE)
-    cluster.kubectl("delete", "clusterroles,clusterrolebindings", "-l", f"app.kubernetes.io/instance={RELEASE}")
 
 
 @pytest.fixture
-def release(cluster: KindCluster, request: pytest.FixtureRequest, tmp_path: Path) -> Release:
-    """A release that is yet to be installed, with the Helm that is asked for."""
-    own = releases.helm_environment(tmp_path / "own", request.param, cluster.kubectl_path)
-    return Release({"environment": {**own, "KUBECONFIG": str(cluster.kubeconfig_path)}, "folder": tmp_path})
+def release(platform: Platform, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]:
+    """A release yet to be installed, with the Helm that is asked for; it is removed before the definitions."""
+    own = releases.helm_environment(tmp_path / "own", request.param, platform.kind.kubectl_path)
+    variables = {**own, "KUBECONFIG": str(platform.kind.kubeconfig_path)}
+    release = Release({"environment": variables, "folder": tmp_path})
+    yield release
+    release.run("uninstall", "--ignore-not-found", *WAIT)
 
 
 @pytest.mark.parametrize("release", ["helm"], indirect=True)
