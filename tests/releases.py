@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from ci import host, tools
+from scripts import images
 from tests import documented
 from tests.registry import Registry
 
@@ -80,6 +81,16 @@ class Site:
     def digest(self, what: str) -> str:
         """The digest of the ``image`` or the ``chart`` that was published."""
         return (self.artifacts / f"{what}.txt").read_text().strip().partition("@")[2]
+
+    @property
+    def image(self) -> str:
+        """The image that was published, by its digest."""
+        return f"{self.registry.host}/dask/{NAME}@{self.digest('image')}"
+
+    @property
+    def chart(self) -> str:
+        """The chart that was published, by its digest."""
+        return f"oci://{self.registry.host}/dask/charts/{NAME}@{self.digest('chart')}"
 
     def replacements(self, *names: str, **more: str) -> dict[str, str]:
         """Those of them that a section needs."""
@@ -156,6 +167,25 @@ def publish_chart(site: Site) -> None:
         environment=site.environment,
         folder=site.checkout,
     )
+
+
+def publish_older(site: Site, built: images.Built) -> list[str]:
+    """Push the chart and the controller image of a revision that may have no tooling for releases yet.
+
+    Args:
+        site: that publishes to the same registry.
+        built: of that revision.
+
+    Returns:
+        What Helm is told to install it from there.
+    """
+    name, tag = f"{site.registry.host}/dask/{NAME}", built.controller.rpartition(":")[2]
+    charts = f"oci://{site.registry.host}/dask/charts"
+    helm = tools.ensure(["helm"])["helm"]
+    shell(f"docker tag {built.controller} {name}:{tag} && docker push {name}:{tag}", {})
+    shell(f"{helm} push --plain-http {built.chart} {charts}", {})
+    version = built.chart.stem.removeprefix(f"{NAME}-")
+    return ["--plain-http", f"{charts}/{NAME}", f"--version={version}", f"--set=image.name={name}"]
 
 
 def helm_environment(folder: Path, helm: str, kubectl: Path | None = None) -> dict[str, str]:

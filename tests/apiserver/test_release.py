@@ -104,3 +104,15 @@ def test_page_on_installing_is_right(server: ApiServer, reader: Place, published
     releases.shell(f"helm uninstall -n {NAMESPACE} dask", **reader)
     documented.run("docs/installing.md", "The chart upgrades them from now on", **reader)
     assert image(server) == pinned
+
+
+@pytest.mark.parametrize("reader", ["helm4"], indirect=True)
+def test_operator_for_one_namespace_is_installed_as_the_chart_says(
+    server: ApiServer, reader: Place, published: Site
+) -> None:
+    server.kubectl("create", "namespace", "my-namespace")
+    releases.shell(f"helm repo add dask {published.url}", **reader)
+    documented.run("chart/dask-kubernetes-operator/README.md", "One namespace, or some", **reader)
+    assert server.kubectl("get", "clusterroles,clusterrolebindings", OF_RELEASE, "-o", "name").stdout == ""
+    assert server.kubectl("get", "roles", "--namespace=my-namespace", OF_RELEASE, "-o", "name").stdout != ""
+    releases.shell("helm uninstall -n my-namespace dask", **reader)

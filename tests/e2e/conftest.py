@@ -1,12 +1,16 @@
-"""When the suite began, in which order it runs, and whether all of it does."""
+"""When the suite began, in which order it runs, whether all of it does; and the release that several files take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from ci import engine
+from tests import releases
+from tests.registry import serving
 
 HERE = Path(__file__).parent
 # It looks back on all the others.
@@ -55,3 +59,15 @@ def whole_suite(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"only a part of the suite was run: {', '.join(left_out)[:200]}")
     if request.session.testsfailed:
         pytest.skip("other tests failed, and what they would have led to was not seen")
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[releases.Site]:
+    """A release in a registry and in an index, made as the page says for this machine's architecture."""
+    engine.ensure()
+    folder = tmp_path_factory.mktemp("release")
+    with serving(folder / "registry") as registry, releases.site(folder, registry) as site:
+        releases.tag(site)
+        releases.publish_image(site)
+        releases.publish_chart(site)
+        yield site

@@ -84,8 +84,7 @@ def test_chart_of_the_tag_differs_from_the_tree_only_in_version_and_image(publis
 
 
 def test_operator_is_rendered_with_its_image_by_digest(published: Site, helm: dict[str, str], tmp_path: Path) -> None:
-    chart = f"oci://{published.registry.host}/dask/charts/{NAME}@{published.digest('chart')}"
-    rendered = shell(f"helm template dask --plain-http {chart}", helm, tmp_path)
+    rendered = shell(f"helm template dask --plain-http {published.chart}", helm, tmp_path)
     assert rendered.returncode == 0, rendered.stderr
     (deployment,) = (one for one in yaml.safe_load_all(rendered.stdout) if one and one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
