@@ -26,6 +26,7 @@ POD_OPTIONS = tuple(sorted(specs.ObjectOptions.__optional_keys__))
 # What a manifest says itself, so that it cannot be said besides.
 _SAID_BY_MANIFEST = (
     *("image", "n_workers", "resources", "env", "worker_command", "scheduler_service_type", "idle_timeout", "gpu"),
+    "client_timeout",
     *POD_OPTIONS,
 )
 _OPTIONS_WITH_DEFAULTS = tuple(option for option in POD_OPTIONS if option != "tls_secret")
@@ -107,6 +108,7 @@ def cluster_arguments(
     jupyter: bool | None = None,
     quiet: bool = False,
     gpu: int | Mapping[str, int] | None = None,
+    client_timeout: float | str | None = None,
     **options: Any,
 ) -> ClusterArguments:
     """Complete arguments of KubeCluster from dask.config, and check them.
@@ -131,6 +133,7 @@ def cluster_arguments(
         jupyter: see `ClusterArguments`.
         quiet: see `ClusterArguments`.
         gpu: see `specs.make_cluster_spec`.
+        client_timeout: seconds, or a string such as ``"10 minutes"``.
         options: see `specs.ObjectOptions`; None is as good as nothing.
 
     Raises:
@@ -159,7 +162,7 @@ def cluster_arguments(
         said = {
             **{"image": image, "n_workers": n_workers, "resources": resources, "env": env, "gpu": gpu},
             **{"worker_command": worker_command, "scheduler_service_type": scheduler_service_type},
-            **{"idle_timeout": idle_timeout, **given},
+            **{"idle_timeout": idle_timeout, "client_timeout": client_timeout, **given},
         }
         ignored = [argument for argument in _SAID_BY_MANIFEST if said.get(argument) is not None]
         if ignored:
@@ -176,6 +179,7 @@ def cluster_arguments(
             n_workers=_configured("count.start", n_workers),
             scheduler_service_type=_configured("scheduler-service-type", scheduler_service_type),
             idle_timeout=_configured("idle-timeout", idle_timeout),
+            client_timeout=_configured("client-timeout", client_timeout),
             jupyter=with_jupyter,
             **worker,
         )

@@ -44,6 +44,7 @@ from ..arguments import (
 from . import security as tls
 from .addresses import Wanted, Way, find_way
 from .creation import Creation
+from .heartbeat import Heartbeat, timeout_seconds_of
 from .labels import SCHEDULER, WORKER, component, of_cluster
 from .observation import Observation, gone, within
 from .progress import Progress, picture, table
@@ -83,6 +84,8 @@ class KubeCluster(Cluster):
         create_mode: a `CreateMode`, or its name: what to do when the cluster is, or is not, there.
         shutdown_on_close: whether closing deletes the cluster; when left out, if it was created here.
         idle_timeout: seconds without work after which the operator deletes the cluster, 0 for never.
+        client_timeout: seconds after which the operator deletes the cluster when no `KubeCluster` is open for it any
+            more, as when its process was killed; 5 or more, better minutes, and 0 for never.
         resource_timeout: seconds for which something may be wrong, such as an image that cannot be pulled.
         scheduler_service_type: ``ClusterIP``, ``NodePort`` or ``LoadBalancer``.
         custom_cluster_spec: a DaskCluster as a mapping, as YAML or as the path of a file, instead of most of this.
@@ -132,6 +135,7 @@ class KubeCluster(Cluster):
         create_mode: CreateMode | str | None = None,
         shutdown_on_close: bool | None = None,
         idle_timeout: float | str | None = None,
+        client_timeout: float | str | None = None,
         resource_timeout: float | str | None = None,
         scheduler_service_type: str | None = None,
         custom_cluster_spec: str | PathLike[str] | Mapping[str, Any] | None = None,
@@ -161,6 +165,7 @@ class KubeCluster(Cluster):
             create_mode=create_mode,
             shutdown_on_close=shutdown_on_close,
             idle_timeout=idle_timeout,
+            client_timeout=client_timeout,
             resource_timeout=resource_timeout,
             scheduler_service_type=scheduler_service_type,
             custom_cluster_spec=custom_cluster_spec,
@@ -181,6 +186,7 @@ class KubeCluster(Cluster):
         self.jupyter = arguments.jupyter
         self._manifest: Object = dict(arguments.manifest)
         self._creation: Creation | None = None
+        self._heartbeat: Heartbeat | None = None
         self._progress: Progress | None = None
         self._api_if_open: Api | None = None
         self._open_ports = AsyncExitStack()
@@ -241,6 +247,11 @@ class KubeCluster(Cluster):
         """Seconds without work after which the operator deletes the cluster, None or 0 for never."""
         value = self._manifest["spec"].get("idleTimeout")
         return None if value is None else float(value)
+
+    @property
+    def client_timeout(self) -> float | None:
+        """Seconds without an open `KubeCluster` after which the operator deletes the cluster, None for never."""
+        return float(timeout_seconds_of(self._manifest)) or None
 
     @property
     def dashboard_link(self) -> str:
@@ -314,6 +325,8 @@ class KubeCluster(Cluster):
         self._creation = Creation(api, namespace, self._arguments.manifest)
         cluster = await self._creation.create_or_connect(self.create_mode, self._arguments.resource_timeout_seconds)
         self._manifest = cluster
+        self._heartbeat = Heartbeat(api, namespace, cluster)
+        self._heartbeat.start()
         self.jupyter = _has_jupyter(cluster)
         if self.shutdown_on_close is None:
             self.shutdown_on_close = self._creation.created
@@ -407,6 +420,8 @@ class KubeCluster(Cluster):
         if self._closes is not None:
             self._closes.set()
         try:
+            if self._heartbeat is not None:
+                await self._heartbeat.stop()
             if self.scheduler_comm is not None:
                 with suppress(OSError):
                     await self.scheduler_comm.close_rpc()
