@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -138,6 +140,39 @@ def test_what_fails_meanwhile(here: Platform, tmp_path: Path) -> None:
         here.kubectl("delete", "pods", *operator, "--wait=false")
         cluster.scale(2)
         cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
+
+
+FORSAKEN = """
+import time
+from dask.distributed import Client
+from dask_kubernetes.operator import KubeCluster
+
+cluster = KubeCluster(name="forsaken", client_timeout=15)
+assert Client(cluster).submit(sum, [1, 2]).result(120) == 3
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_cluster_goes_when_its_client_was_killed(here: Platform) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "client"),
+        "DASK_KUBERNETES__NAMESPACE": here.namespace,
+        "DASK_KUBERNETES__IMAGE": here.dask_image,
+        "DASK_KUBERNETES__COUNT__START": "1",
+    }
+    command = [sys.executable, "-c", FORSAKEN]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stdout is not None
+            assert "ready\n" in iter(client.stdout.readline, ""), "it ended before it was killed"
+        finally:
+            client.kill()
+    assert here.find("daskclusters"), "it outlives its client for a while"
+    eventually("the cluster is deleted", lambda: here.find("daskclusters"), lambda found: not found)
+    reasons = [event["reason"] for event in here.find("events") if event["involvedObject"]["name"] == "forsaken"]
+    assert reasons.count("ClientTimeout") == 1
 
 
 @contextmanager
