@@ -95,7 +95,10 @@ class KubeCluster(Cluster):
         asynchronous: whether methods return awaitables; ``await`` the cluster itself, or use ``async with``.
         quiet: whether to show nothing while it starts.
         gpu: GPUs of each worker, a number of ``nvidia.com/gpu`` or a mapping.
-        security: credentials for a cluster that talks TLS; those of its Secret when left out and readable.
+        security: True for a cluster that talks TLS with certificates that are made for it, which takes the package
+            ``cryptography``; or certificates of one's own, with which it is made. They are in its Secret
+            ``<name>-tls``, and go with it. For a cluster that is there, or has ``tls_secret`` or a
+            ``custom_cluster_spec``, what to connect with; the certificates of its Secret if True or left out.
         kubeconfig: path of a kubeconfig other than KUBECONFIG or ``~/.kube/config``.
         context: a context of the kubeconfig other than the current one.
         options: what Pods of the cluster have besides: ``labels``, ``annotations``, ``tolerations``,
@@ -145,13 +148,14 @@ class KubeCluster(Cluster):
         asynchronous: bool = False,
         quiet: bool = False,
         gpu: int | Mapping[str, int] | None = None,
-        security: Security | Mapping[str, Any] | None = None,
+        security: Security | Mapping[str, Any] | bool | None = None,
         kubeconfig: str | PathLike[str] | None = None,
         context: str | None = None,
         **options: Any,
     ) -> None:
         # What base classes look at when one of the checks below says no.
         self.status = Status.closed
+        wanted_security = tls.checked(security)
         of_base = {key: options.pop(key) for key in CLUSTER_ARGUMENTS if key in options}
         self._arguments = arguments = cluster_arguments(
             name=name,
@@ -173,9 +177,15 @@ class KubeCluster(Cluster):
             jupyter=jupyter,
             quiet=quiet,
             gpu=gpu,
+            security=tls.has_certificates(wanted_security),
             **options,
         )
-        self._security = tls.checked(security)
+        if arguments.own_secret is not None and arguments.create_mode is not CreateMode.CONNECT_ONLY:
+            tls.check_can_be_written(wanted_security)
+        self._has_to_be_secure = wanted_security is True
+        if self._has_to_be_secure:
+            tls.check_talks_tls(arguments.manifest)
+        self._security = wanted_security if isinstance(wanted_security, Security) else None
         self._kubeconfig = None if kubeconfig is None else str(kubeconfig)
         self._context = context
         self.namespace = arguments.namespace
@@ -322,16 +332,24 @@ class KubeCluster(Cluster):
     async def _bring_up(self, progress: Progress) -> None:
         self._api_if_open = api = await Api.connect(self._kubeconfig, self._context)
         self.namespace = namespace = self.namespace or api.namespace
-        self._creation = Creation(api, namespace, self._arguments.manifest)
-        cluster = await self._creation.create_or_connect(self.create_mode, self._arguments.resource_timeout_seconds)
+        timeout_seconds, secret = self._arguments.resource_timeout_seconds, None
+        if self._arguments.own_secret is not None:
+            name, given = self._arguments.own_secret, self._security
+            secret = tls.OwnSecret(api, namespace, name, given, timeout_seconds=timeout_seconds)
+        self._creation = Creation(api, namespace, self._arguments.manifest, secret)
+        cluster = await self._creation.create_or_connect(self.create_mode, timeout_seconds)
         self._manifest = cluster
         self._heartbeat = Heartbeat(api, namespace, cluster)
         self._heartbeat.start()
         self.jupyter = _has_jupyter(cluster)
         if self.shutdown_on_close is None:
             self.shutdown_on_close = self._creation.created
-        if self._security is None and (secret := tls.tls_secret(cluster)):
-            self._security = await tls.from_secret(api, namespace, secret)
+        if self._has_to_be_secure:
+            tls.check_talks_tls(cluster)
+        if secret is not None and self._creation.created:
+            self._security = secret.security
+        if self._security is None and (named := tls.tls_secret(cluster)):
+            self._security = await tls.from_secret(api, namespace, named)
         if self._security is not None:
             self.security = self._security
         connection_args = {} if self._security is None else self._security.get_connection_args("client")
