@@ -164,6 +164,37 @@ def test_a_cluster_goes_when_its_client_was_killed(there: ApiServer, tmp_path: p
     assert [event["involvedObject"]["name"] for event in told] == ["killed"]
 
 
+def test_the_secret_of_a_cluster_that_talks_tls(there: ApiServer, tmp_path: pathlib.Path) -> None:
+    """Nobody collects garbage here, so that it can be looked at afterwards, and is in the way of the next cluster."""
+    rules = [*ROLE["rules"], {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}]
+    given: dict[str, Any] = {"kubeconfig": as_account(there, tmp_path, "encrypting", rules), "namespace": NAMESPACE}
+    with pytest.raises(OperatorNotRunningError):
+        KubeCluster(name="secret", security=True, resource_timeout=1, **given)
+    got = there.kubectl("get", "secret", "secret-tls", "--namespace", NAMESPACE, "--output", "json")
+    made = json.loads(got.stdout)
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("DaskCluster", "secret")
+    assert (made["type"], sorted(made["data"])) == ("kubernetes.io/tls", ["ca.crt", "tls.crt", "tls.key"])
+    with pytest.raises(ConflictError, match="there is a Secret secret-tls in the namespace kubecluster"):
+        KubeCluster(name="secret", security=True, resource_timeout=1, **given)
+    assert not names(there, "daskclusters")
+    left = there.kubectl("get", "secret", "secret-tls", "--namespace", NAMESPACE, "--output", "json")
+    assert json.loads(left.stdout) == made
+
+
+def test_secrets_that_may_not_be_created_are_told_and_nothing_is_left(
+    there: ApiServer, tmp_path: pathlib.Path
+) -> None:
+    kubeconfig = as_account(there, tmp_path, "plain", ROLE["rules"])
+    words = f"system:serviceaccount:{NAMESPACE}:plain lacks the verb 'create' on 'secrets'"
+    with pytest.raises(ForbiddenError, match=words):
+        KubeCluster(
+            name="refused", security=True, shutdown_on_close=False, kubeconfig=kubeconfig, namespace=NAMESPACE
+        )
+    assert not names(there, "daskclusters")
+    assert "refused-tls" not in names(there, "secrets")
+
+
 def test_a_verb_that_is_missing_is_named(there: ApiServer, tmp_path: pathlib.Path) -> None:
     rules = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]} for rule in ROLE["rules"]]
     kubeconfig = as_account(there, tmp_path, "reader", rules)

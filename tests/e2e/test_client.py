@@ -142,6 +142,24 @@ def test_what_fails_meanwhile(here: Platform, tmp_path: Path) -> None:
         cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
 
 
+def test_encrypted_with_certificates_that_are_made(here: Platform) -> None:
+    with KubeCluster(name="private", security=True) as cluster, Client(cluster) as client:
+        assert cluster.scheduler_address.startswith("tls://")
+        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+        workers = client.scheduler_info()["workers"]
+        assert all(address.startswith("tls://") for address in workers)
+        assert len(workers) == 1
+        cluster.add_worker_group("more", n_workers=1)
+        cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
+        with KubeCluster.from_name("private") as other, Client(other) as second:
+            assert second.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+        assert here.get("secret", "private-tls")["type"] == "kubernetes.io/tls"
+    # At once under the same name: the Secret of before may still be on its way out.
+    with KubeCluster(name="private", security=True) as cluster, Client(cluster) as client:
+        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+    eventually("the Secret goes with the cluster", lambda: here.find("secrets"), lambda found: not found)
+
+
 FORSAKEN = """
 import time
 from dask.distributed import Client
