@@ -28,6 +28,9 @@ FAILURES_BEFORE_ANNOTATION = "dask.org/failures-before"
 # On a worker's Pod: since when it is on its way out, handing over its data.
 DRAINING_SINCE_ANNOTATION = "dask.org/draining-since"
 
+# On a DaskCluster: when a client of it last said that it lives. Clients write it.
+CLIENT_SEEN_ANNOTATION = "kubernetes.dask.org/client-seen"
+
 COMM_PORT_NAME = "tcp-comm"
 COMM_PORT = 8786
 DASHBOARD_PORT_NAME = "http-dashboard"
@@ -40,6 +43,7 @@ _RESERVED_ANNOTATIONS = frozenset(
         PROPAGATED_ANNOTATION,
         DRAINING_SINCE_ANNOTATION,
         FAILURES_BEFORE_ANNOTATION,
+        CLIENT_SEEN_ANNOTATION,
     }
 )
 
@@ -124,5 +128,5 @@ def without_bookkeeping(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_reserved(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Annotations less those that only the operator may set."""
+    """Annotations less those that are about one object, and say nothing of its children."""
     return {key: value for key, value in metadata.items() if key not in _RESERVED_ANNOTATIONS}

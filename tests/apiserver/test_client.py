@@ -52,7 +52,7 @@ def with_pod_spec() -> dict[str, Any]:
 MADE = {
     "cluster": make_cluster_spec("client-" + "x" * 46),
     "cluster-with-everything": make_cluster_spec(
-        "client-all", scheduler_service_type="NodePort", idle_timeout="1h", jupyter=True, **OPTIONS
+        "client-all", scheduler_service_type="NodePort", idle_timeout="1h", client_timeout=60, jupyter=True, **OPTIONS
     ),
     "classic": with_pod_spec(),
     "job": make_job_spec("client-job", "true"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pathlib
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
 from typing import Any
@@ -24,6 +28,7 @@ from dask_kubernetes.exceptions import (
 from dask_kubernetes.operator import KubeCluster, make_autoscaler_spec, make_cluster_spec, make_worker_group_spec
 from dask_kubernetes.operator.api import DASK_AUTOSCALERS, DASK_CLUSTERS, DASK_WORKER_GROUPS, PODS, Api, client
 from tests.apiserver.conftest import ROOT
+from tests.apiserver.operator_process import operator
 from tests.apiserver.server import ApiServer
 
 pytestmark = pytest.mark.apiserver
@@ -102,6 +107,92 @@ def test_with_the_role_of_the_documentation(there: ApiServer, tmp_path: pathlib.
     with pytest.raises(OperatorNotRunningError):
         KubeCluster(name="allowed", kubeconfig=kubeconfig, namespace=NAMESPACE, resource_timeout=1)
     assert not names(there, "daskclusters"), "it may delete what it made"
+
+
+# The client is still waiting for a scheduler, which nobody starts here, and lives nevertheless.
+LIVING = """
+import sys
+from dask_kubernetes.operator import KubeCluster
+
+KubeCluster(name=sys.argv[1], client_timeout=int(sys.argv[2]), kubeconfig=sys.argv[3], namespace=sys.argv[4])
+"""
+TIMEOUT_SECONDS = 12
+SEEN = "kubernetes.dask.org/client-seen"
+
+
+def test_a_cluster_goes_when_its_client_was_killed(there: ApiServer, tmp_path: pathlib.Path) -> None:
+    """With the role of the documentation, which gives no right to Leases."""
+    kubeconfig = as_account(there, tmp_path, "notebook", ROLE["rules"])
+
+    def client(name: str) -> subprocess.Popen[bytes]:
+        arguments = (name, str(TIMEOUT_SECONDS), str(kubeconfig), NAMESPACE)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "client")}
+        return subprocess.Popen([sys.executable, "-c", LIVING, *arguments], env=environment)
+
+    def wait(name: str, condition: str) -> None:
+        waiting = ("wait", f"daskcluster/{name}", "--namespace", NAMESPACE, f"--for={condition}", "--timeout=120s")
+        assert (waited := there.kubectl(*waiting)).returncode == 0, waited.stderr
+
+    def cluster(name: str) -> dict[str, Any]:
+        got = there.kubectl("get", "daskcluster", name, "--namespace", NAMESPACE, "--output", "json")
+        return dict(json.loads(got.stdout))
+
+    with operator(there.kubeconfig, tmp_path / "log", f"--namespace={NAMESPACE}") as controller:
+        controller.wait_until("/readyz", 200)
+        with client("killed") as killed, client("living") as living:
+            try:
+                for name in ("killed", "living"):
+                    wait(name, "create")
+                    wait(name, r"jsonpath={.metadata.annotations.kubernetes\.dask\.org/client-seen}")
+                    wait(name, "jsonpath={.status.phase}=Running")
+                before = cluster("living")
+                killed.kill()
+                killed_at = time.monotonic()
+                wait("killed", "delete")
+                lasted_seconds = time.monotonic() - killed_at
+                after = cluster("living")
+                assert living.poll() is None
+            finally:
+                killed.kill()
+                living.kill()
+    # The last sign was given a quarter of the timeout before, and half a second in which nothing is written at most.
+    assert lasted_seconds > TIMEOUT_SECONDS * 3 / 4 - 0.5
+    assert after["metadata"]["annotations"][SEEN] > before["metadata"]["annotations"][SEEN]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"] == 1
+    listed = there.kubectl("get", "events", "--namespace", NAMESPACE, "--output", "json")
+    told = [event for event in json.loads(listed.stdout)["items"] if event["reason"] == "ClientTimeout"]
+    assert [event["involvedObject"]["name"] for event in told] == ["killed"]
+
+
+def test_the_secret_of_a_cluster_that_talks_tls(there: ApiServer, tmp_path: pathlib.Path) -> None:
+    """Nobody collects garbage here, so that it can be looked at afterwards, and is in the way of the next cluster."""
+    rules = [*ROLE["rules"], {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}]
+    given: dict[str, Any] = {"kubeconfig": as_account(there, tmp_path, "encrypting", rules), "namespace": NAMESPACE}
+    with pytest.raises(OperatorNotRunningError):
+        KubeCluster(name="secret", security=True, resource_timeout=1, **given)
+    got = there.kubectl("get", "secret", "secret-tls", "--namespace", NAMESPACE, "--output", "json")
+    made = json.loads(got.stdout)
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("DaskCluster", "secret")
+    assert (made["type"], sorted(made["data"])) == ("kubernetes.io/tls", ["ca.crt", "tls.crt", "tls.key"])
+    with pytest.raises(ConflictError, match="there is a Secret secret-tls in the namespace kubecluster"):
+        KubeCluster(name="secret", security=True, resource_timeout=1, **given)
+    assert not names(there, "daskclusters")
+    left = there.kubectl("get", "secret", "secret-tls", "--namespace", NAMESPACE, "--output", "json")
+    assert json.loads(left.stdout) == made
+
+
+def test_secrets_that_may_not_be_created_are_told_and_nothing_is_left(
+    there: ApiServer, tmp_path: pathlib.Path
+) -> None:
+    kubeconfig = as_account(there, tmp_path, "plain", ROLE["rules"])
+    words = f"system:serviceaccount:{NAMESPACE}:plain lacks the verb 'create' on 'secrets'"
+    with pytest.raises(ForbiddenError, match=words):
+        KubeCluster(
+            name="refused", security=True, shutdown_on_close=False, kubeconfig=kubeconfig, namespace=NAMESPACE
+        )
+    assert not names(there, "daskclusters")
+    assert "refused-tls" not in names(there, "secrets")
 
 
 def test_a_verb_that_is_missing_is_named(there: ApiServer, tmp_path: pathlib.Path) -> None:

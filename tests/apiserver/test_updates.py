@@ -86,6 +86,8 @@ def test_a_change_is_refused(server: ApiServer, kind: str, change: dict[str, Any
     [
         ("DaskCluster", {"metadata": {"labels": {"a": "b"}}}),
         ("DaskCluster", {"spec": {"idleTimeout": 60}}),
+        ("DaskCluster", {"spec": {"clientTimeout": 60}}),
+        ("DaskCluster", {"metadata": {"annotations": {"kubernetes.dask.org/client-seen": "2026-11-21T12:00:00Z"}}}),
         ("DaskCluster", {"spec": {"worker": {"replicas": 0}}}),
         ("DaskCluster", {"spec": {"worker": {"spec": OTHER_POD}}}),
         ("DaskCluster", {"spec": {"scheduler": {"spec": OTHER_POD, "service": {"type": "NodePort"}}}}),

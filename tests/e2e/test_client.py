@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -119,6 +121,57 @@ def test_what_fails_meanwhile(here: Platform, tmp_path: Path) -> None:
         here.kubectl("delete", "pods", *operator, "--wait=false")
         cluster.scale(2)
         cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
+
+
+def test_encrypted_with_certificates_that_are_made(here: Platform) -> None:
+    with KubeCluster(name="private", security=True) as cluster, Client(cluster) as client:
+        assert cluster.scheduler_address.startswith("tls://")
+        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+        workers = client.scheduler_info()["workers"]
+        assert all(address.startswith("tls://") for address in workers)
+        assert len(workers) == 1
+        cluster.add_worker_group("more", n_workers=1)
+        cluster.wait_for_workers(2, timeout=PATIENCE_SECONDS)
+        with KubeCluster.from_name("private") as other, Client(other) as second:
+            assert second.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+        assert here.get("secret", "private-tls")["type"] == "kubernetes.io/tls"
+    # At once under the same name: the Secret of before may still be on its way out.
+    with KubeCluster(name="private", security=True) as cluster, Client(cluster) as client:
+        assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
+    eventually("the Secret goes with the cluster", lambda: here.find("secrets"), lambda found: not found)
+
+
+FORSAKEN = """
+import time
+from dask.distributed import Client
+from dask_kubernetes.operator import KubeCluster
+
+cluster = KubeCluster(name="forsaken", client_timeout=15)
+assert Client(cluster).submit(sum, [1, 2]).result(120) == 3
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_cluster_goes_when_its_client_was_killed(here: Platform) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "client"),
+        "DASK_KUBERNETES__NAMESPACE": here.namespace,
+        "DASK_KUBERNETES__IMAGE": here.dask_image,
+        "DASK_KUBERNETES__COUNT__START": "1",
+    }
+    command = [sys.executable, "-c", FORSAKEN]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stdout is not None
+            assert "ready\n" in iter(client.stdout.readline, ""), "it ended before it was killed"
+        finally:
+            client.kill()
+    assert here.find("daskclusters"), "it outlives its client for a while"
+    eventually("the cluster is deleted", lambda: here.find("daskclusters"), lambda found: not found)
+    reasons = [event["reason"] for event in here.find("events") if event["involvedObject"]["name"] == "forsaken"]
+    assert reasons.count("ClientTimeout") == 1
 
 
 @contextmanager

@@ -94,6 +94,9 @@ def _container_options(function: F) -> F:
 @click.option(
     "--idle-timeout", default="0", metavar="TIME", help="Time without work until it is deleted, such as 1h."
 )
+@click.option(
+    "--client-timeout", default="0", metavar="TIME", help="Time without a client until it is deleted, such as 10m."
+)
 @click.option("--jupyter", is_flag=True, help="Run a Jupyter server in the scheduler.")
 @_pod_options
 @_metadata_options

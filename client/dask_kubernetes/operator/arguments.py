@@ -26,6 +26,7 @@ POD_OPTIONS = tuple(sorted(specs.ObjectOptions.__optional_keys__))
 # What a manifest says itself, so that it cannot be said besides.
 _SAID_BY_MANIFEST = (
     *("image", "n_workers", "resources", "env", "worker_command", "scheduler_service_type", "idle_timeout", "gpu"),
+    "client_timeout",
     *POD_OPTIONS,
 )
 _OPTIONS_WITH_DEFAULTS = tuple(option for option in POD_OPTIONS if option != "tls_secret")
@@ -59,6 +60,7 @@ class ClusterArguments:
         scheduler_forward_port: local port for the dashboard; None: any that is free.
         jupyter: whether the scheduler has a Jupyter server.
         quiet: whether to print nothing.
+        own_secret: name of the Secret with certificates that is to be made for it; None for none.
         worker: arguments of `specs.make_worker_spec` but ``n_workers``, which further worker groups start from.
         manifest: the DaskCluster, as it is to be created.
     """
@@ -72,6 +74,7 @@ class ClusterArguments:
     scheduler_forward_port: int | None
     jupyter: bool
     quiet: bool
+    own_secret: str | None
     worker: Mapping[str, Any] = field(repr=False)
     manifest: Mapping[str, Any] = field(repr=False)
 
@@ -107,6 +110,8 @@ def cluster_arguments(
     jupyter: bool | None = None,
     quiet: bool = False,
     gpu: int | Mapping[str, int] | None = None,
+    client_timeout: float | str | None = None,
+    security: bool = False,
     **options: Any,
 ) -> ClusterArguments:
     """Complete arguments of KubeCluster from dask.config, and check them.
@@ -131,6 +136,9 @@ def cluster_arguments(
         jupyter: see `ClusterArguments`.
         quiet: see `ClusterArguments`.
         gpu: see `specs.make_cluster_spec`.
+        client_timeout: seconds, or a string such as ``"10 minutes"``.
+        security: whether there are certificates for a Secret of its own, or are to be made. It is not made where
+            there is a ``tls_secret``, nor for a ``custom_cluster_spec``, which says itself how it talks.
         options: see `specs.ObjectOptions`; None is as good as nothing.
 
     Raises:
@@ -149,6 +157,7 @@ def cluster_arguments(
         **{option: _configured(option.replace("_", "-"), given.get(option)) for option in _OPTIONS_WITH_DEFAULTS},
         "tls_secret": given.get("tls_secret"),
     }
+    own_secret = None
     if config.get("count.max"):
         warnings.warn(
             "kubernetes.count.max has no effect: limit what a namespace may use with a ResourceQuota", stacklevel=3
@@ -159,7 +168,7 @@ def cluster_arguments(
         said = {
             **{"image": image, "n_workers": n_workers, "resources": resources, "env": env, "gpu": gpu},
             **{"worker_command": worker_command, "scheduler_service_type": scheduler_service_type},
-            **{"idle_timeout": idle_timeout, **given},
+            **{"idle_timeout": idle_timeout, "client_timeout": client_timeout, **given},
         }
         ignored = [argument for argument in _SAID_BY_MANIFEST if said.get(argument) is not None]
         if ignored:
@@ -171,11 +180,15 @@ def cluster_arguments(
         with_jupyter = with_jupyter or _has_jupyter(manifest)
         worker["tls_secret"] = None
     else:
+        filled = names.fill_name(_configured("name", name))
+        if security and worker["tls_secret"] is None:
+            worker["tls_secret"] = own_secret = f"{filled}-tls"
         manifest = specs.make_cluster_spec(
-            names.fill_name(_configured("name", name)),
+            filled,
             n_workers=_configured("count.start", n_workers),
             scheduler_service_type=_configured("scheduler-service-type", scheduler_service_type),
             idle_timeout=_configured("idle-timeout", idle_timeout),
+            client_timeout=_configured("client-timeout", client_timeout),
             jupyter=with_jupyter,
             **worker,
         )
@@ -210,6 +223,7 @@ def cluster_arguments(
         else checks.count("scheduler_forward_port", port, least=MIN_PORT, most=MAX_PORT),
         jupyter=with_jupyter,
         quiet=checks.flag("quiet", quiet),
+        own_secret=own_secret,
         worker=worker,
         manifest=manifest,
     )

@@ -17,6 +17,8 @@ DEFAULT_WORKER_COMMAND = ("dask", "worker")
 DEFAULT_WORKERS = 3
 # What ``adapt()`` without a maximum asks for; what the nodes and quotas give is less, or the scheduler's wish is.
 DEFAULT_MAXIMUM = 1000
+# A client says once a second at most that it lives, and a sign of life may be late.
+MIN_CLIENT_TIMEOUT_SECONDS = 5
 
 SCHEDULER_COMM_PORT = 8786
 SCHEDULER_DASHBOARD_PORT = 8787
@@ -92,6 +94,7 @@ def make_cluster_spec(
     idle_timeout: float | str | None = 0,
     jupyter: bool = False,
     gpu: int | Mapping[str, int] | None = None,
+    client_timeout: float | str | None = 0,
     **options: Unpack[ObjectOptions],
 ) -> Object:
     """Make a DaskCluster.
@@ -107,6 +110,8 @@ def make_cluster_spec(
         idle_timeout: seconds without work after which the cluster is deleted; 0 or None for never.
         jupyter: run a Jupyter server inside the scheduler.
         gpu: GPUs of each worker: a number of ``nvidia.com/gpu``, or another resource with a number.
+        client_timeout: seconds without an open `KubeCluster` after which the cluster is deleted, 5 or more; 0 or None
+            for never.
         options: see `ObjectOptions`; of the scheduler and of the workers.
 
     Returns:
@@ -141,6 +146,16 @@ def make_cluster_spec(
     idle_seconds = 0 if idle_timeout is None else checks.whole_seconds("idle_timeout", idle_timeout)
     if idle_seconds:
         spec["idleTimeout"] = idle_seconds
+    client_seconds = 0 if client_timeout is None else checks.whole_seconds("client_timeout", client_timeout)
+    if 0 < client_seconds < MIN_CLIENT_TIMEOUT_SECONDS:
+        checks.wrong_value(
+            "client_timeout",
+            client_timeout,
+            "which is too short for a sign of life to arrive in time",
+            f"give at least {MIN_CLIENT_TIMEOUT_SECONDS} seconds, better minutes, or 0 for never",
+        )
+    if client_seconds:
+        spec["clientTimeout"] = client_seconds
     # What the cluster is labelled with, the operator writes to all that it makes of it.
     return _object("DaskCluster", checked, spec, options)
 

@@ -33,6 +33,7 @@ from .actions import Action, Create, Subject, subject
 from .backoff import backoff_seconds
 from .conditions import Condition
 from .conversation import Conversation
+from .heartbeat import Heartbeat
 from .observed import CustomResource, Key, Store
 from .plan import UNLIMITED, Allocation, Plan, plan
 
@@ -78,6 +79,7 @@ class ClusterReconciler:
         self._store = store
         self._allocation = allocation
         self._conversation = Conversation(self._name, scheduler, lambda: _now(), self.wake)
+        self._heartbeat = Heartbeat()
         self._waker = asyncio.Event()
         self._relist_at = inf
         self._asked: object = None
@@ -107,6 +109,7 @@ class ClusterReconciler:
             except Exception:
                 # Neither a bug nor an API server that is away may end the care for this cluster.
                 self._relist_at = _clock()
+                self._heartbeat.begin_anew(_clock())
                 failures += 1
                 await asyncio.sleep(_pause_seconds(failures, transient=True))
                 continue
@@ -140,6 +143,9 @@ class ClusterReconciler:
                 # server, asked directly, does not know it either.
                 await self._list()
                 fresh = True
+                todo = self._plan()
+            if todo.unsure:
+                await self._list_cluster()
                 todo = self._plan()
             untried = [action for action in todo.actions if subject(action) not in tried]
             if not untried:
@@ -238,6 +244,8 @@ class ClusterReconciler:
 
     def _plan(self) -> Plan:
         observed = self._store.observe(self.key)
+        clock, now = _clock(), _now()
+        self._heartbeat.notice(_sign_of_life(observed.cluster), clock)
         self._conversation.with_partner(observed.cluster.uid if observed.cluster else None)
         self._conversation.forget_all_but(text for pod in observed.pods for text in (pod.uid, pod.name, pod.ip))
         present = {naming.worker_suffix(pod.name) for pod in observed.pods}
@@ -246,8 +254,12 @@ class ClusterReconciler:
         self._unanswered = [suffix for suffix in self._unanswered if suffix not in present]
         suffixes = chain(self._unanswered, iter(partial(secrets.token_hex, 5), ""))
         return plan(
-            replace(observed, scheduler_report=self._conversation.report),
-            _now(),
+            replace(
+                observed,
+                scheduler_report=self._conversation.report,
+                silence=self._heartbeat.silence(clock, now),
+            ),
+            now,
             new_suffix=suffixes.__next__,
             failure=self._failure,
             allocation=self._allocation,
@@ -267,9 +279,14 @@ class ClusterReconciler:
                     raise
                 # The definitions of an earlier release cannot be asked by that field.
                 await self._list_resource(resource)
-        await self._list_resource(DASK_CLUSTERS, field_selector=f"metadata.name={self.key.cluster}")
+        await self._list_cluster()
         await self._list_resource(DASK_JOBS, field_selector=f"metadata.name={self.key.cluster}")
         self._relist_at = inf
+
+    async def _list_cluster(self) -> None:
+        asked_at = _clock()
+        await self._list_resource(DASK_CLUSTERS, field_selector=f"metadata.name={self.key.cluster}")
+        self._heartbeat.checked(asked_at)
 
     async def _list_resource(
         self, resource: Resource, *, label_selector: str | None = None, field_selector: str | None = None
@@ -282,6 +299,15 @@ class ClusterReconciler:
     @property
     def _name(self) -> str:
         return f"{self.key.namespace}/{self.key.cluster}"
+
+
+def _sign_of_life(cluster: CustomResource | None) -> object:
+    """What changes when a client lives; a timeout that is edited counts from then on."""
+    if cluster is None:
+        return None
+    annotations = cluster.body["metadata"].get("annotations") or {}
+    timeout = (cluster.body.get("spec") or {}).get("clientTimeout")
+    return (cluster.uid, annotations.get(naming.CLIENT_SEEN_ANNOTATION), timeout)
 
 
 def _is_status(about: Subject) -> bool:

@@ -26,6 +26,7 @@ from ..resources import (
     Resource,
 )
 from ..spec import API_GROUP, Body
+from .heartbeat import Silence
 from .report import NOTHING_SAID, SchedulerReport
 
 CUSTOM_RESOURCES = (DASK_CLUSTERS, DASK_WORKER_GROUPS, DASK_JOBS, DASK_AUTOSCALERS)
@@ -171,7 +172,8 @@ class Observed:
     """All that is known of one cluster name at one moment.
 
     ``pods`` are those of workers, ``deployments`` those of schedulers; ``worker_deployments`` are the public
-    operator's. ``scheduler_report`` is what the Dask scheduler last said.
+    operator's. ``scheduler_report`` is what the Dask scheduler last said, ``silence`` how long its clients have not
+    said anything; None where nobody listened.
     """
 
     key: Key
@@ -186,6 +188,7 @@ class Observed:
     scheduler_pods: tuple[Pod, ...] = ()
     runner_pods: tuple[Pod, ...] = ()
     scheduler_report: SchedulerReport = NOTHING_SAID
+    silence: Silence | None = None
 
     @property
     def empty(self) -> bool:

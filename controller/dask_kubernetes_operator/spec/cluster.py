@@ -85,7 +85,8 @@ class UpdateStrategy:
 class DaskCluster:
     """A DaskCluster as the controller reads it.
 
-    ``idle_timeout_seconds`` is None for a cluster that may be idle for ever.
+    ``idle_timeout_seconds`` is None for a cluster that may be idle for ever, ``client_timeout_seconds`` for one that
+    outlives its clients.
     """
 
     identity: Identity
@@ -97,6 +98,7 @@ class DaskCluster:
     suspend: bool
     idle_timeout_seconds: int | None
     idle_action: IdleAction
+    client_timeout_seconds: int | None
     update_strategy: UpdateStrategy
     drain_timeout_seconds: int
     status: Body
@@ -143,6 +145,7 @@ def parse_cluster(body: Body) -> DaskCluster:
         suspend=bool(spec.get("suspend")),
         idle_timeout_seconds=integer(spec, "idleTimeout") or None,
         idle_action=choice(IdleAction, spec, "idleAction", "spec") or IdleAction.DELETE,
+        client_timeout_seconds=integer(spec, "clientTimeout") or None,
         update_strategy=_update_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy"),
         drain_timeout_seconds=(
             DEFAULT_DRAIN_TIMEOUT_SECONDS if drain_timeout_seconds is None else drain_timeout_seconds

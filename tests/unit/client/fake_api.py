@@ -183,6 +183,8 @@ class FakeApi:
             name = body["metadata"]["name"]
             if (plural, namespace, name) in self.objects:
                 return _status(409, "AlreadyExists", f'{plural} "{name}" already exists', name)
+            if request.query.get("dryRun") == "All":
+                return web.json_response(body, status=201)
             return web.json_response(self.store(plural, body, namespace), status=201)
         found = self.objects.get((plural, namespace, str(name)))
         if found is None:

@@ -93,8 +93,9 @@ def test_what_is_printed_is_what_the_builders_make(words: list[str], given: dict
 
 def test_options_of_a_cluster() -> None:
     words = ["--scheduler-service-type", "NodePort", "--idle-timeout", "1h", "--jupyter"]
+    words += ["--client-timeout", "10m"]
     assert printed("cluster", "--name", "foo", *words) == make_cluster_spec(
-        "foo", n_workers=3, scheduler_service_type="NodePort", idle_timeout=3600, jupyter=True
+        "foo", n_workers=3, scheduler_service_type="NodePort", idle_timeout=3600, jupyter=True, client_timeout=600
     )
 
 
@@ -160,6 +161,7 @@ CLUSTER = ["cluster", "--name", "foo"]
         ([*CLUSTER, "--worker-command", ""], "--worker-command: worker_command is ''"),
         ([*CLUSTER, "--scheduler-service-type", "Cluster"], "--scheduler-service-type: scheduler_service_type is"),
         ([*CLUSTER, "--idle-timeout", "soon"], "--idle-timeout: idle_timeout is 'soon'"),
+        ([*CLUSTER, "--client-timeout", "1"], "--client-timeout: client_timeout is '1'"),
         ([*CLUSTER, "--gpu", "one"], "--gpu: 'one' is no number of GPUs: write it such as 1 or amd.com/gpu=1"),
         ([*CLUSTER, "--gpu", "=1"], "--gpu: '=1' is no number of GPUs"),
         ([*CLUSTER, "--label", "a=b c"], "--label: labels['a'] is 'b c'"),

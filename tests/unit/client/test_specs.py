@@ -207,6 +207,14 @@ def test_an_idle_timeout_is_whole_seconds_or_left_out(idle_timeout: Any, seconds
     assert valid(make_cluster_spec("foo", idle_timeout=idle_timeout))["spec"].get("idleTimeout") == seconds
 
 
+@pytest.mark.parametrize(
+    ("client_timeout", "seconds"),
+    [(0, None), (None, None), (5, 5), (5.5, 6), ("5 minutes", 300), (2**31 - 1, 2**31 - 1)],
+)
+def test_a_client_timeout_is_whole_seconds_or_left_out(client_timeout: Any, seconds: int | None) -> None:
+    assert valid(make_cluster_spec("foo", client_timeout=client_timeout))["spec"].get("clientTimeout") == seconds
+
+
 def test_a_scheduler_with_jupyter() -> None:
     container = make_cluster_spec("foo", jupyter=True)["spec"]["scheduler"]["spec"]["containers"][0]
     assert container == {**SCHEDULER, "args": [*SCHEDULER["args"], "--jupyter"]}

@@ -10,6 +10,7 @@ from typing import Any
 
 from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Event, Patch
 from dask_kubernetes_operator.reconcile.conditions import Condition
+from dask_kubernetes_operator.reconcile.heartbeat import Silence
 from dask_kubernetes_operator.reconcile.plan import UNLIMITED, Allocation, Plan, plan
 from dask_kubernetes_operator.reconcile.report import Answer, Refusal, SchedulerReport, Workers
 from dask_kubernetes_operator.scheduler import Worker
@@ -45,12 +46,13 @@ def planned(
     failure: Condition | None = None,
     report: SchedulerReport | None = None,
     allocation: Allocation = UNLIMITED,
+    silence: Silence | None = None,
 ) -> Plan:
     """The plan for what is observed; unless told otherwise the scheduler knows every worker that runs."""
     suffixes: Iterator[int] = count(1)
     if report is None:
         report = knows(*_running(bodies), asked_at=now)
-    observed = replace(observe(*bodies), scheduler_report=report)
+    observed = replace(observe(*bodies), scheduler_report=report, silence=silence)
     return plan(observed, now, new_suffix=lambda: f"s{next(suffixes)}", failure=failure, allocation=allocation)
 
 

@@ -65,6 +65,10 @@ def test_operators_own_annotations_are_never_a_users(key: str) -> None:
     assert naming.without_reserved({f"dask.org/{key}": "forged", "dask.org/owner": "me"}) == {"dask.org/owner": "me"}
 
 
+def test_sign_of_life_of_a_client_is_not_passed_on() -> None:
+    assert naming.without_reserved({"kubernetes.dask.org/client-seen": "2026-11-21T12:00:00Z"}) == {}
+
+
 def test_input_is_not_changed() -> None:
     labels = {"helm.sh/chart": "app-1", "team": "data"}
     naming.without_bookkeeping(labels)

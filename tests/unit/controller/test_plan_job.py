@@ -642,9 +642,10 @@ def test_cluster_deleted_by_hand_is_created_again_and_the_runner_left_alone() ->
     assert planned(body, dying, runner(body, "Running", running())).actions == ()
 
 
-def test_cluster_that_goes_when_idle_stays_away_while_the_runner_runs() -> None:
+@pytest.mark.parametrize("timeout", ["idleTimeout", "clientTimeout"])
+def test_cluster_that_goes_by_itself_stays_away_while_the_runner_runs(timeout: str) -> None:
     body = started()
-    body["spec"]["cluster"]["spec"]["idleTimeout"] = 60
+    body["spec"]["cluster"]["spec"][timeout] = 60
     assert planned(body, runner(body, "Running", running())).actions == ()
     body["status"] = failed_once()[0]["status"]
     assert summary(planned(body, now=LATER).actions) == [CREATE_CLUSTER], "the next runner needs one"

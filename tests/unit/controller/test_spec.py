@@ -105,19 +105,21 @@ ROLLING = UpdateStrategy(UpdateType.ROLLING, max_unavailable=QUARTER, max_surge=
 def test_what_a_cluster_leaves_out_has_a_default(absent: bool) -> None:
     body = cluster()
     if not absent:
-        fields = ("suspend", "idleTimeout", "idleAction", "updateStrategy", "drainTimeoutSeconds")
+        fields = ("suspend", "idleTimeout", "idleAction", "clientTimeout", "updateStrategy", "drainTimeoutSeconds")
         body["spec"].update(dict.fromkeys(fields))
     read = parse_cluster(body)
     assert not read.suspend
     assert read.idle_timeout_seconds is None
     assert read.idle_action is IdleAction.DELETE
+    assert read.client_timeout_seconds is None
     assert read.update_strategy == ROLLING
     assert read.drain_timeout_seconds == 300
 
 
-def test_an_idle_timeout_of_zero_is_none() -> None:
-    assert parse_cluster(having(cluster(), 0, "spec", "idleTimeout")).idle_timeout_seconds is None
-    assert parse_cluster(having(cluster(), 60, "spec", "idleTimeout")).idle_timeout_seconds == 60
+@pytest.mark.parametrize(("given", "seconds"), [(0, None), (60, 60)])
+def test_a_timeout_of_zero_is_none(given: int, seconds: int | None) -> None:
+    assert parse_cluster(having(cluster(), given, "spec", "idleTimeout")).idle_timeout_seconds == seconds
+    assert parse_cluster(having(cluster(), given, "spec", "clientTimeout")).client_timeout_seconds == seconds
 
 
 def test_what_a_cluster_says_is_read() -> None:

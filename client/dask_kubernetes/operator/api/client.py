@@ -145,15 +145,18 @@ class Api:
         objects, _ = await self._list(resource, namespace, _selectors(labels, fields))
         return objects
 
-    async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Object:
-        """Create an object.
+    async def create(
+        self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
+    ) -> Object:
+        """Create an object, or only see whether that would be refused.
 
         Raises:
             ConflictError: there is one of that name.
             InvalidObjectError: the API server says which field is wrong.
         """
         name = str(body.get("metadata", {}).get("name", "")) or None
-        return await self._json("POST", resource, namespace, body=body, what=("create", name))
+        query = {"dryRun": "All"} if dry_run else None
+        return await self._json("POST", resource, namespace, query=query, body=body, what=("create", name))
 
     async def patch(
         self, resource: Resource, name: str, body: Mapping[str, Any], namespace: str | None = None

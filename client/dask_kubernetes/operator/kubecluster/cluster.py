@@ -44,6 +44,7 @@ from ..arguments import (
 from . import security as tls
 from .addresses import Wanted, Way, find_way
 from .creation import Creation
+from .heartbeat import Heartbeat, timeout_seconds_of
 from .labels import SCHEDULER, WORKER, component, of_cluster
 from .observation import Observation, gone, within
 from .progress import Progress, picture, table
@@ -83,6 +84,8 @@ class KubeCluster(Cluster):
         create_mode: a `CreateMode`, or its name: what to do when the cluster is, or is not, there.
         shutdown_on_close: whether closing deletes the cluster; when left out, if it was created here.
         idle_timeout: seconds without work after which the operator deletes the cluster, 0 for never.
+        client_timeout: seconds after which the operator deletes the cluster when no `KubeCluster` is open for it any
+            more, as when its process was killed; 5 or more, better minutes, and 0 for never.
         resource_timeout: seconds for which something may be wrong, such as an image that cannot be pulled.
         scheduler_service_type: ``ClusterIP``, ``NodePort`` or ``LoadBalancer``.
         custom_cluster_spec: a DaskCluster as a mapping, as YAML or as the path of a file, instead of most of this.
@@ -92,7 +95,10 @@ class KubeCluster(Cluster):
         asynchronous: whether methods return awaitables; ``await`` the cluster itself, or use ``async with``.
         quiet: whether to show nothing while it starts.
         gpu: GPUs of each worker, a number of ``nvidia.com/gpu`` or a mapping.
-        security: credentials for a cluster that talks TLS; those of its Secret when left out and readable.
+        security: True for a cluster that talks TLS with certificates that are made for it, which takes the package
+            ``cryptography``; or certificates of one's own, with which it is made. They are in its Secret
+            ``<name>-tls``, and go with it. For a cluster that is there, or has ``tls_secret`` or a
+            ``custom_cluster_spec``, what to connect with; the certificates of its Secret if True or left out.
         kubeconfig: path of a kubeconfig other than KUBECONFIG or ``~/.kube/config``.
         context: a context of the kubeconfig other than the current one.
         options: what Pods of the cluster have besides: ``labels``, ``annotations``, ``tolerations``,
@@ -132,6 +138,7 @@ class KubeCluster(Cluster):
         create_mode: CreateMode | str | None = None,
         shutdown_on_close: bool | None = None,
         idle_timeout: float | str | None = None,
+        client_timeout: float | str | None = None,
         resource_timeout: float | str | None = None,
         scheduler_service_type: str | None = None,
         custom_cluster_spec: str | PathLike[str] | Mapping[str, Any] | None = None,
@@ -141,13 +148,14 @@ class KubeCluster(Cluster):
         asynchronous: bool = False,
         quiet: bool = False,
         gpu: int | Mapping[str, int] | None = None,
-        security: Security | Mapping[str, Any] | None = None,
+        security: Security | Mapping[str, Any] | bool | None = None,
         kubeconfig: str | PathLike[str] | None = None,
         context: str | None = None,
         **options: Any,
     ) -> None:
         # What base classes look at when one of the checks below says no.
         self.status = Status.closed
+        wanted_security = tls.checked(security)
         of_base = {key: options.pop(key) for key in CLUSTER_ARGUMENTS if key in options}
         self._arguments = arguments = cluster_arguments(
             name=name,
@@ -161,6 +169,7 @@ class KubeCluster(Cluster):
             create_mode=create_mode,
             shutdown_on_close=shutdown_on_close,
             idle_timeout=idle_timeout,
+            client_timeout=client_timeout,
             resource_timeout=resource_timeout,
             scheduler_service_type=scheduler_service_type,
             custom_cluster_spec=custom_cluster_spec,
@@ -168,9 +177,15 @@ class KubeCluster(Cluster):
             jupyter=jupyter,
             quiet=quiet,
             gpu=gpu,
+            security=tls.has_certificates(wanted_security),
             **options,
         )
-        self._security = tls.checked(security)
+        if arguments.own_secret is not None and arguments.create_mode is not CreateMode.CONNECT_ONLY:
+            tls.check_can_be_written(wanted_security)
+        self._has_to_be_secure = wanted_security is True
+        if self._has_to_be_secure:
+            tls.check_talks_tls(arguments.manifest)
+        self._security = wanted_security if isinstance(wanted_security, Security) else None
         self._kubeconfig = None if kubeconfig is None else str(kubeconfig)
         self._context = context
         self.namespace = arguments.namespace
@@ -181,6 +196,7 @@ class KubeCluster(Cluster):
         self.jupyter = arguments.jupyter
         self._manifest: Object = dict(arguments.manifest)
         self._creation: Creation | None = None
+        self._heartbeat: Heartbeat | None = None
         self._progress: Progress | None = None
         self._api_if_open: Api | None = None
         self._open_ports = AsyncExitStack()
@@ -241,6 +257,11 @@ class KubeCluster(Cluster):
         """Seconds without work after which the operator deletes the cluster, None or 0 for never."""
         value = self._manifest["spec"].get("idleTimeout")
         return None if value is None else float(value)
+
+    @property
+    def client_timeout(self) -> float | None:
+        """Seconds without an open `KubeCluster` after which the operator deletes the cluster, None for never."""
+        return float(timeout_seconds_of(self._manifest)) or None
 
     @property
     def dashboard_link(self) -> str:
@@ -311,14 +332,24 @@ class KubeCluster(Cluster):
     async def _bring_up(self, progress: Progress) -> None:
         self._api_if_open = api = await Api.connect(self._kubeconfig, self._context)
         self.namespace = namespace = self.namespace or api.namespace
-        self._creation = Creation(api, namespace, self._arguments.manifest)
-        cluster = await self._creation.create_or_connect(self.create_mode, self._arguments.resource_timeout_seconds)
+        timeout_seconds, secret = self._arguments.resource_timeout_seconds, None
+        if self._arguments.own_secret is not None:
+            name, given = self._arguments.own_secret, self._security
+            secret = tls.OwnSecret(api, namespace, name, given, timeout_seconds=timeout_seconds)
+        self._creation = Creation(api, namespace, self._arguments.manifest, secret)
+        cluster = await self._creation.create_or_connect(self.create_mode, timeout_seconds)
         self._manifest = cluster
+        self._heartbeat = Heartbeat(api, namespace, cluster)
+        self._heartbeat.start()
         self.jupyter = _has_jupyter(cluster)
         if self.shutdown_on_close is None:
             self.shutdown_on_close = self._creation.created
-        if self._security is None and (secret := tls.tls_secret(cluster)):
-            self._security = await tls.from_secret(api, namespace, secret)
+        if self._has_to_be_secure:
+            tls.check_talks_tls(cluster)
+        if secret is not None and self._creation.created:
+            self._security = secret.security
+        if self._security is None and (named := tls.tls_secret(cluster)):
+            self._security = await tls.from_secret(api, namespace, named)
         if self._security is not None:
             self.security = self._security
         connection_args = {} if self._security is None else self._security.get_connection_args("client")
@@ -407,6 +438,8 @@ class KubeCluster(Cluster):
         if self._closes is not None:
             self._closes.set()
         try:
+            if self._heartbeat is not None:
+                await self._heartbeat.stop()
             if self.scheduler_comm is not None:
                 with suppress(OSError):
                     await self.scheduler_comm.close_rpc()

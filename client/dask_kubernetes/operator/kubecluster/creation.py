@@ -23,6 +23,7 @@ from ..api import DASK_CLUSTERS, Api, Object
 from ..arguments import CreateMode
 from .labels import is_leaving
 from .observation import gone, within
+from .security import OwnSecret
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,22 @@ class Creation:
         found: the DaskCluster as it was created or found; None before.
     """
 
-    def __init__(self, api: Api, namespace: str, manifest: Mapping[str, Any]) -> None:
-        self._api, self._namespace, self._manifest = api, namespace, manifest
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        manifest: Mapping[str, Any],
+        secret: OwnSecret | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            api: the API server.
+            namespace: where it is to be.
+            manifest: what it is to be.
+            secret: what it cannot be without; if that cannot be created, it is deleted again.
+        """
+        self._api, self._namespace, self._manifest, self._secret = api, namespace, manifest, secret
         self._name = str(manifest["metadata"]["name"])
         self.created = False
         self.found: Object | None = None
@@ -92,6 +107,8 @@ class Creation:
 
     async def _create(self) -> Object:
         """Create it; the one that is there if somebody else did at the same time."""
+        if self._secret is not None:
+            await self._secret.prepare(self._name)
         creating = asyncio.ensure_future(self._api.create(DASK_CLUSTERS, self._manifest, self._namespace))
         try:
             made = await asyncio.shield(creating)
@@ -99,6 +116,7 @@ class Creation:
             # The request is on its way: what it makes has to be known to be deleted.
             with suppress(DaskKubernetesError):
                 self.found, self.created = await creating, True
+                await self._take_back(self.found)
             raise
         except ConflictError:
             return await self._api.get(DASK_CLUSTERS, self._name, self._namespace)
@@ -108,5 +126,17 @@ class Creation:
             if there is None:
                 raise
             made = there
-        self.created = True
+        self.found, self.created = made, True
+        if self._secret is not None:
+            try:
+                await self._secret.create(made)
+            except BaseException:
+                with suppress(DaskKubernetesError):
+                    await self._take_back(made)
+                raise
         return made
+
+    async def _take_back(self, made: Object) -> None:
+        """Delete what lacks its Secret, also where it is to be kept: it could never start."""
+        if self._secret is not None:
+            await self._api.delete(DASK_CLUSTERS, self._name, self._namespace, uid=made["metadata"]["uid"])

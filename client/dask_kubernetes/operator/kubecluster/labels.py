@@ -8,6 +8,7 @@ from typing import Any
 CLUSTER_NAME = "dask.org/cluster-name"
 WORKER_GROUP = "dask.org/workergroup-name"
 COMPONENT = "dask.org/component"
+CLIENT_SEEN = "kubernetes.dask.org/client-seen"
 SCHEDULER, WORKER = "scheduler", "worker"
 
 SCHEDULER_PORT_NAME, DASHBOARD_PORT_NAME = "tcp-comm", "http-dashboard"

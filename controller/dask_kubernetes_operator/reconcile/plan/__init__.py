@@ -13,6 +13,7 @@ from ..observed import CustomResource, Observed
 from ..staff import roster_of
 from ..status import invalid_status
 from .autoscaler import plan_autoscalers, within_bounds
+from .clients import end_without_clients
 from .doomed import alive_uids, remove_doomed
 from .draft import UNLIMITED, Allocation, Draft, Plan
 from .groups import adopt, ensure_default_group
@@ -71,6 +72,7 @@ def _plan_cluster(
     stored = _read_groups(draft, observed, alive)
     groups = within_bounds(stored, observed)
     rest = decide_rest(draft, cluster, observed)
+    end_without_clients(draft, cluster, observed)
     ensure_scheduler(draft, cluster, observed, alive, suspended=rest.suspended)
     ensure_default_group(draft, cluster, stored, observed)
     # A quota that has no room for all of them must have room for the scheduler: without it no worker is of use.

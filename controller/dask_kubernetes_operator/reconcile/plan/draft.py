@@ -22,6 +22,7 @@ class Plan:
         questions: what to ask the scheduler for, unless it was asked at that moment or later.
         look_again_at: when something is due that no event will announce.
         bereaved: whether objects are deleted because their owner is not there; to be done only when that is certain.
+        unsure: whether it takes another look at the DaskCluster, past all watches, to decide.
     """
 
     actions: tuple[Action, ...] = ()
@@ -30,6 +31,7 @@ class Plan:
     questions: Mapping[Question, datetime] = field(default_factory=dict)
     look_again_at: datetime | None = None
     bereaved: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Draft:
     retirements: list[Retire] = field(default_factory=list)
     questions: dict[Question, datetime] = field(default_factory=dict)
     look_again_at: datetime | None = None
+    unsure: bool = False
 
     def due(self, moment: datetime) -> None:
         """Look again at that time at the latest."""
@@ -74,4 +77,5 @@ class Draft:
             questions=self.questions,
             look_again_at=self.look_again_at,
             bereaved=bereaved,
+            unsure=self.unsure,
         )

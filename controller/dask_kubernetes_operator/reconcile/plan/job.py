@@ -184,9 +184,10 @@ def _ensure_cluster(draft: Draft, here: _Scene) -> None:
 
 
 def _deletes_itself(job: DaskJob) -> bool:
-    """Whether the job's cluster is to go when it is idle, and then to stay away."""
+    """Whether the job's cluster is to go when it is idle or has no client, and then to stay away."""
     spec = job.cluster.spec
-    return bool(spec.get("idleTimeout")) and spec.get("idleAction") in (None, IdleAction.DELETE)
+    goes_when_idle = bool(spec.get("idleTimeout")) and spec.get("idleAction") in (None, IdleAction.DELETE)
+    return goes_when_idle or bool(spec.get("clientTimeout"))
 
 
 def _keep_cluster(draft: Draft, job: DaskJob, cluster: CustomResource) -> None:
