@@ -21,13 +21,13 @@ from ci.cli import guarded
 from ci.console import Failure
 from ci.kubernetes import binaries
 from ci.pins import pins
-from tests.bench import arms, autoscaler, neighbours, operators, start, thousand
+from tests.bench import arms, autoscaler, client, neighbours, operators, start, thousand
 from tests.bench.machine import describe, load
 from tests.bench.results import GOALS, Results
 
 FILE = operators.ROOT / "build" / "bench.json"
 
-BENCHES = ("start", "neighbours", "thousand", "autoscaler")
+BENCHES = ("start", "neighbours", "thousand", "autoscaler", "client")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +51,7 @@ async def run(options: argparse.Namespace, results: Results, loads: list[float])
         turns.append(("neighbours", lambda: neighbours.measure(kubernetes, ours, results)))
     turns.append(("thousand", lambda: thousand.measure(kubernetes, ours, rounds, results)))
     turns.append(("autoscaler", lambda: autoscaler.measure(kubernetes, ours, rounds, results)))
+    turns.append(("client", lambda: client.measure(kubernetes, rounds, results)))
     for name, measure in turns:
         if name in options.only:
             loads.append(load())

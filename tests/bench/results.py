@@ -41,6 +41,7 @@ GOALS = (
     Goal("thousand/caught up", 30),
     Goal("thousand/writes for nothing", 0, of=max),
     Goal("autoscaler/requests per cluster", 0.05, of=mean),
+    Goal("client/first result against the peer", 0.5),
 )
 
 
