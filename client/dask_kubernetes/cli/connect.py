@@ -50,6 +50,8 @@ def connect(
 ) -> None:
     """Forward the ports of the scheduler of TARGET until Ctrl-C, or while COMMAND runs.
 
+    In a Pod no ports are forwarded unless one is asked for: there, the addresses are those of the Service.
+
     TARGET is the name of a cluster, or job/NAME. COMMAND stands after `--`; it finds the scheduler's address in
     DASK_SCHEDULER_ADDRESS, as `Client()` does, and its exit code is that of this command.
     """
@@ -68,30 +70,16 @@ async def _connect(
     timeout_seconds: float,
     form: str | None,
 ) -> int:
-    from ..operator.api import PortForward
+    from ..operator.api import DASK_CLUSTERS
 
     async with connection.api() as (api, namespace), AsyncExitStack() as open_ports:
         await api.get(target.resource, target.name, namespace)
         pod = await _scheduler(api, namespace, target.name, timeout_seconds)
-
-        async def find_pod() -> str:
-            return str((await _running_scheduler(api, namespace, target.name))["metadata"]["name"])
-
-        # What is not allowed is told here; once a port is open there is nobody to tell. All else is tried again then.
-        try:
-            async with api.forward_stream(pod["metadata"]["name"], SCHEDULER_PORT, namespace):
-                pass
-        except ApiError as error:
-            if error.status in (401, 403):
-                raise
-        forwards = [
-            await open_ports.enter_async_context(PortForward(api, namespace, find_pod, remote, local))
-            for remote, local in zip((SCHEDULER_PORT, DASHBOARD_PORT), ports, strict=True)
-        ]
-        addresses = {
-            "scheduler": f"{_protocol(pod)}://127.0.0.1:{forwards[0].port}",
-            "dashboard": f"http://127.0.0.1:{forwards[1].port}/status",
-        }
+        addresses: dict[str, str] = {}
+        if api.in_cluster and not any(ports):  # a Pod needs no ports, nor the right to forward them
+            addresses = _addresses(await api.get(DASK_CLUSTERS, target.name, namespace), _protocol(pod))
+        if not addresses:
+            addresses = await _forwarded(api, namespace, target.name, pod, ports, open_ports)
         if command:
             return await _run(command, {"DASK_SCHEDULER_ADDRESS": addresses["scheduler"]})
         if form is None:
@@ -101,6 +89,40 @@ async def _connect(
             click.echo(output.structured(addresses, form), nl=False)
         await _interrupted()
         return ExitCode.DONE
+
+
+def _addresses(cluster: Object, protocol: str) -> dict[str, str]:
+    """Those inside of Kubernetes, as the operator tells them; empty where one tells none."""
+    status = cluster.get("status") or {}
+    scheduler, dashboard = status.get("schedulerAddress"), status.get("dashboardAddress")
+    if not scheduler or not dashboard:
+        return {}
+    return {"scheduler": f"{protocol}://{scheduler.partition('://')[2]}", "dashboard": f"{dashboard}/status"}
+
+
+async def _forwarded(
+    api: Api, namespace: str, cluster: str, pod: Object, ports: tuple[int, int], open_ports: AsyncExitStack
+) -> dict[str, str]:
+    from ..operator.api import PortForward
+
+    async def find_pod() -> str:
+        return str((await _running_scheduler(api, namespace, cluster))["metadata"]["name"])
+
+    # What is not allowed is told here; once a port is open there is nobody to tell. All else is tried again then.
+    try:
+        async with api.forward_stream(pod["metadata"]["name"], SCHEDULER_PORT, namespace):
+            pass
+    except ApiError as error:
+        if error.status in (401, 403):
+            raise
+    scheduler, dashboard = [
+        await open_ports.enter_async_context(PortForward(api, namespace, find_pod, remote, local))
+        for remote, local in zip((SCHEDULER_PORT, DASHBOARD_PORT), ports, strict=True)
+    ]
+    return {
+        "scheduler": f"{_protocol(pod)}://127.0.0.1:{scheduler.port}",
+        "dashboard": f"http://127.0.0.1:{dashboard.port}/status",
+    }
 
 
 async def _scheduler(api: Api, namespace: str, cluster: str, timeout_seconds: float) -> Object:

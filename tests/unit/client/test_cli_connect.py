@@ -18,6 +18,7 @@ import dask_kubernetes
 from dask_kubernetes.cli import kubectl_complete, kubectl_dask, main
 from dask_kubernetes.cli.failures import ExitCode
 from dask_kubernetes.operator import make_cluster_spec
+from dask_kubernetes.operator.api.login import Login
 
 from .fake_api import FakeApi, refusal
 from .greeting import scheduler_pod
@@ -56,6 +57,23 @@ def test_a_command_finds_the_scheduler_and_says_how_it_ended(tmp_path: Path) -> 
 def test_a_scheduler_with_tls_has_an_address_with_tls(tmp_path: Path, foo: FakeApi) -> None:
     foo.put("pods", scheduler_pod("True", "--protocol", "tls"))
     assert address_of(tmp_path / "address").startswith("tls://127.0.0.1:")
+
+
+def test_in_a_pod_it_is_the_address_of_the_service(
+    tmp_path: Path, foo: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Login, "in_cluster", property(lambda _: True, lambda *_: None), raising=False)
+    foo.refusals["get", "pods/portforward"] = refusal(403, "Forbidden", "no")
+    assert connect("--", "true").exit_code == ExitCode.NOT_ALLOWED, "no operator tells an address"
+    addresses = {
+        "schedulerAddress": "tcp://foo-scheduler.default.svc:8786",
+        "dashboardAddress": "http://foo-scheduler.default.svc:8787",
+    }
+    foo.put("daskclusters", {**make_cluster_spec("foo"), "status": addresses})
+    assert address_of(tmp_path / "address") == "tcp://foo-scheduler.default.svc:8786"
+    foo.put("pods", scheduler_pod("True", "--protocol", "tls"))
+    assert address_of(tmp_path / "address") == "tls://foo-scheduler.default.svc:8786"
+    assert connect("--dashboard-port", "8787", "--", "true").exit_code == ExitCode.NOT_ALLOWED, "a port was asked for"
 
 
 @pytest.mark.usefixtures("foo")
