@@ -62,7 +62,6 @@ async def main():
             await client.wait_for_workers(2, timeout=100)
             await cluster.adapt(minimum=1, maximum=2)
             await cluster.get_logs()
-            await cluster.scale(1)  # its autoscaler would outlive the cluster
 
 asyncio.run(main())
 print("done")

@@ -10,7 +10,14 @@ from dask_kubernetes_operator import builders, naming
 from dask_kubernetes_operator.reconcile.actions import Action, Create, Delete, DeleteCollection, Event, Patch
 from dask_kubernetes_operator.reconcile.conditions import Condition, timestamp
 from dask_kubernetes_operator.reconcile.plan import Plan
-from dask_kubernetes_operator.resources import DASK_CLUSTERS, DASK_WORKER_GROUPS, DEPLOYMENTS, PODS, SERVICES
+from dask_kubernetes_operator.resources import (
+    DASK_AUTOSCALERS,
+    DASK_CLUSTERS,
+    DASK_WORKER_GROUPS,
+    DEPLOYMENTS,
+    PODS,
+    SERVICES,
+)
 from dask_kubernetes_operator.spec import Identity, parse_cluster, parse_worker_group
 
 from .objects import (
@@ -46,6 +53,7 @@ from .planning import (
     summary,
     with_statuses,
 )
+from .test_plan_autoscaler import autoscaler
 
 pytestmark = pytest.mark.unit
 
@@ -263,6 +271,17 @@ def test_adoption_makes_no_second_controller() -> None:
     references = merge_patch(actions(*EVERYTHING, early))["metadata"]["ownerReferences"]
     assert [reference["uid"] for reference in references] == ["uid-app", "uid-simple"]
     assert [bool(reference.get("controller")) for reference in references] == [True, False]
+
+
+def test_autoscaler_is_adopted_once() -> None:
+    early = autoscaler(meta={"resourceVersion": "12"})
+    (adoption,) = actions(*EVERYTHING, early)
+    references = [owned_by(CLUSTER)]
+    assert adoption == Patch(
+        DASK_AUTOSCALERS, "simple", {"metadata": {"resourceVersion": "12", "ownerReferences": references}}
+    )
+    assert actions(*EVERYTHING, autoscaler(meta={"ownerReferences": references})) == []
+    assert actions(*EVERYTHING, terminating(early)) == []
 
 
 def test_adopted_group_is_not_adopted_again() -> None:

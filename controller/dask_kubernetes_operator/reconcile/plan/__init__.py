@@ -16,7 +16,7 @@ from .autoscaler import plan_autoscalers, within_bounds
 from .clients import end_without_clients
 from .doomed import alive_uids, remove_doomed
 from .draft import UNLIMITED, Allocation, Draft, Plan
-from .groups import adopt, ensure_default_group
+from .groups import adopt, adopt_autoscalers, ensure_default_group
 from .job import misses_runner, plan_job
 from .legacy import claimed, release
 from .rest import decide_rest
@@ -88,6 +88,7 @@ def _plan_cluster(
             planner.dismiss(group)
         else:
             planner.ensure(group, wanted=0 if rest.without_workers else group.worker.replicas)
+    adopt_autoscalers(draft, cluster, observed)
     plan_autoscalers(draft, cluster, stored, observed, roster)
     refusal = observed.scheduler_report.refusal
     if refusal is not None and draft.now < refusal.since + TOLERATED_SILENCE:

@@ -1,15 +1,15 @@
-"""A cluster's worker groups: the default one made and kept, the others adopted."""
+"""A cluster's worker groups: the default one made and kept, the others adopted, as its autoscalers are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ... import builders, naming
-from ...resources import DASK_WORKER_GROUPS
+from ...resources import DASK_AUTOSCALERS, DASK_WORKER_GROUPS, Resource
 from ...spec import DaskCluster, DaskWorkerGroup
 from ..actions import Create, Patch
-from ..observed import Observed
+from ..observed import Observed, dask_owner_uids
 from .draft import Draft
 
 
@@ -57,7 +57,21 @@ def is_behind(cluster: DaskCluster, group: DaskWorkerGroup) -> bool:
 
 def adopt(cluster: DaskCluster, group: DaskWorkerGroup) -> Patch:
     """Have a group go when its cluster goes."""
-    references = builders.with_owner(group.owner_references, cluster.identity)
+    return _owned(cluster, DASK_WORKER_GROUPS, group.identity.name, group.resource_version, group.owner_references)
+
+
+def adopt_autoscalers(draft: Draft, cluster: DaskCluster, observed: Observed) -> None:
+    """Have the autoscalers of a cluster go when it goes, or one would scale the next cluster of that name."""
+    for resource in observed.autoscalers:
+        meta = resource.body["metadata"]
+        if not resource.terminating and cluster.identity.uid not in dask_owner_uids(meta):
+            owners = meta.get("ownerReferences") or ()
+            draft.actions.append(_owned(cluster, DASK_AUTOSCALERS, resource.name, str(resource.version), owners))
+
+
+def _owned(
+    cluster: DaskCluster, resource: Resource, name: str, version: str, owners: Iterable[Mapping[str, Any]]
+) -> Patch:
+    references = builders.with_owner(owners, cluster.identity)
     # A list is replaced whole: refused, when somebody else changed it meanwhile.
-    metadata = {"resourceVersion": group.resource_version, "ownerReferences": references}
-    return Patch(DASK_WORKER_GROUPS, group.identity.name, {"metadata": metadata})
+    return Patch(resource, name, {"metadata": {"resourceVersion": version, "ownerReferences": references}})
