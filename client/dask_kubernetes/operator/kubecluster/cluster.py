@@ -360,7 +360,7 @@ class KubeCluster(Cluster):
             connection_args=connection_args,
             timeout_seconds=self._arguments.resource_timeout_seconds,
         )
-        async with Observation(api, namespace, self.name) as seen:
+        async with Observation(api, namespace, self.name, with_events=progress.is_seen) as seen:
             self._way = await scheduler_answers(
                 seen,
                 lambda: self._find_way(wanted),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol, Self
@@ -14,7 +15,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .diagnosis import Problem, describe
+from ..api import Object
+from .diagnosis import Problem, describe, is_ready
 from .labels import SCHEDULER, component
 from .observation import Observation
 
@@ -29,14 +31,15 @@ class Picture:
     Attributes:
         name: name of the cluster.
         phase: the operator's word for how far it is.
-        pods: component, name and state of each Pod, the scheduler's first.
+        pods: component, name and state of each Pod, and what was last said of one that is not ready; the scheduler's
+            first.
         left_out: how many Pods there are besides.
         problem: what is wrong, empty if nothing.
     """
 
     name: str
     phase: str
-    pods: tuple[tuple[str, str, str], ...] = ()
+    pods: tuple[tuple[str, str, str, str], ...] = ()
     left_out: int = 0
     problem: str = ""
 
@@ -45,21 +48,26 @@ def picture(name: str, seen: Observation, problem: Problem | None = None) -> Pic
     """What there is to show of a cluster."""
     phase = ((seen.cluster or {}).get("status") or {}).get("phase") or "Waiting for the operator"
     pods = sorted(seen.pods.values(), key=lambda pod: (component(pod) != SCHEDULER, pod["metadata"]["name"]))
-    rows = tuple((component(pod), pod["metadata"]["name"], describe(pod)) for pod in pods[:MOST_PODS])
+    rows = tuple(_row(pod, seen.events) for pod in pods[:MOST_PODS])
     return Picture(name, str(phase), rows, max(0, len(pods) - MOST_PODS), str(problem) if problem else "")
+
+
+def _row(pod: Object, events: Mapping[str, str]) -> tuple[str, str, str, str]:
+    name = pod["metadata"]["name"]
+    return component(pod), name, describe(pod), "" if is_ready(pod) else events.get(name, "")
 
 
 def table(shown: Picture) -> RenderableType:
     """A picture for a terminal."""
     rows = Table(box=None, pad_edge=False)
-    for heading in ("component", "pod", "state"):
+    for heading in ("component", "pod", "state", "event"):
         rows.add_column(heading, overflow="fold")
     for row in shown.pods:
         rows.add_row(*map(Text, row))  # what Kubernetes says is no markup
     if shown.left_out:
-        rows.add_row("", f"and {shown.left_out} more", "")
+        rows.add_row("", f"and {shown.left_out} more")
     if shown.problem:
-        rows.add_row("problem", "", Text(shown.problem), style="bold")
+        rows.add_row("problem", "", "", Text(shown.problem), style="bold")
     title = Text(f"KubeCluster {shown.name}: {shown.phase}")
     return Panel(rows, title=title, title_align="left", expand=False)
 
@@ -160,6 +168,11 @@ class Progress:
     def __init__(self, name: str, *, quiet: bool) -> None:
         self._name = name
         self._display = choose(quiet=quiet)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether anybody looks."""
+        return not isinstance(self._display, Silence)
 
     def __enter__(self) -> Self:
         return self
