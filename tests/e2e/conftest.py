@@ -1,4 +1,4 @@
-"""When the suite began, in which order it runs, whether all of it does; and the release that several files take."""
+"""When the suite began, in which order it runs, whether all of it does; and what several files take."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ci import cluster as clusters
 from ci import engine
-from tests import releases
+from scripts import images
+from tests import releases, seeds
 from tests.registry import serving
 
 HERE = Path(__file__).parent
@@ -59,6 +61,14 @@ def whole_suite(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"only a part of the suite was run: {', '.join(left_out)[:200]}")
     if request.session.testsfailed:
         pytest.skip("other tests failed, and what they would have led to was not seen")
+
+
+@pytest.fixture(scope="session")
+def seeds_image(built: images.Built, request: pytest.FixtureRequest) -> str:
+    """An image, which the nodes hold, with Dask's programs by the names that the public client and its pages know."""
+    reference = seeds.image(built.dask)
+    clusters.load([reference], request.config.getoption("cluster_name"))
+    return reference
 
 
 @pytest.fixture(scope="session")

@@ -18,28 +18,19 @@ pytestmark = pytest.mark.e2e
 BEGIN = """
 import asyncio, os, sys
 from distributed import Client
-from dask_kubernetes.operator import KubeCluster, make_cluster_spec
+from dask_kubernetes.operator import KubeCluster
 
 assert "public" in sys.modules["dask_kubernetes"].__file__, "it is the one from PyPI"
-options = {"namespace": os.environ["NAMESPACE"], "quiet": True}
-worker_command = ["dask", "worker"]
-
-
-def spec(name):
-    # What it makes of its arguments, with a command that Dask still has.
-    made = make_cluster_spec(name, image=os.environ["IMAGE"], n_workers=1, worker_command=worker_command)
-    made["spec"]["scheduler"]["spec"]["containers"][0]["args"][0:1] = ["dask", "scheduler"]
-    return made
-
+options = {"namespace": os.environ["NAMESPACE"], "image": os.environ["IMAGE"], "n_workers": 1, "quiet": True}
 """
 
 SYNC = """
-with KubeCluster(custom_cluster_spec=spec("sync"), **options) as cluster, Client(cluster) as client:
+with KubeCluster(name="sync", **options) as cluster, Client(cluster) as client:
     assert client.submit(sum, [1, 2]).result(100) == 3
     cluster.scale(3)
     client.wait_for_workers(3, timeout=100)
     cluster.scale(1)
-    cluster.add_worker_group(name="more", n_workers=1, image=os.environ["IMAGE"], worker_command=worker_command)
+    cluster.add_worker_group(name="more", n_workers=1, image=os.environ["IMAGE"])
     client.wait_for_workers(2, timeout=100)
     cluster.scale(2, worker_group="more")
     client.wait_for_workers(3, timeout=100)
@@ -55,7 +46,7 @@ print("done")
 
 ASYNC = """
 async def main():
-    async with KubeCluster(custom_cluster_spec=spec("async"), asynchronous=True, **options) as cluster:
+    async with KubeCluster(name="async", asynchronous=True, **options) as cluster:
         async with Client(cluster, asynchronous=True) as client:
             assert await client.submit(sum, [1, 2]) == 3
             await cluster.scale(2)
@@ -68,7 +59,7 @@ print("done")
 """
 
 KEEP = """
-KubeCluster(custom_cluster_spec=spec("theirs"), shutdown_on_close=False, **options).close()
+KubeCluster(name="theirs", shutdown_on_close=False, **options).close()
 print("done")
 """
 
@@ -80,13 +71,17 @@ def credentials(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("story", [SYNC, ASYNC], ids=["sync", "async"])
-def test_the_public_client_works_with_our_operator(platform: Platform, tmp_path: Path, story: str) -> None:
-    assert run(platform, tmp_path, story).strip().endswith("done")
+def test_the_public_client_works_with_our_operator(
+    platform: Platform, seeds_image: str, tmp_path: Path, story: str
+) -> None:
+    assert run(platform, seeds_image, tmp_path, story).strip().endswith("done")
     eventually("all is gone", platform.remains, lambda remains: not remains)
 
 
-def test_our_client_works_with_a_cluster_of_the_public_one(platform: Platform, tmp_path: Path) -> None:
-    run(platform, tmp_path, KEEP)
+def test_our_client_works_with_a_cluster_of_the_public_one(
+    platform: Platform, seeds_image: str, tmp_path: Path
+) -> None:
+    run(platform, seeds_image, tmp_path, KEEP)
     with (
         KubeCluster.from_name("theirs", namespace=platform.namespace, shutdown_on_close=True) as cluster,
         Client(cluster) as client,
@@ -100,11 +95,11 @@ def test_our_client_works_with_a_cluster_of_the_public_one(platform: Platform, t
     eventually("all is gone", platform.remains, lambda remains: not remains)
 
 
-def run(platform: Platform, folder: Path, story: str) -> str:
+def run(platform: Platform, image: str, folder: Path, story: str) -> str:
     """Run a program with the public client; returns what it printed."""
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        "IMAGE": platform.dask_image,
+        "IMAGE": image,
         "NAMESPACE": platform.namespace,
     }
     python = str(public.installed() / "bin" / "python")

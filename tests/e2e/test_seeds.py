@@ -12,9 +12,7 @@ import pytest
 import yaml
 from distributed import Client
 
-from ci import cluster as clusters
 from dask_kubernetes.operator import KubeCluster
-from scripts import images
 from tests import seeds
 from tests.platform import PATIENCE_SECONDS, Object, Platform, eventually
 
@@ -28,29 +26,21 @@ FLYTE = "flyte-job.yaml"
 MANIFESTS = {"cluster-spec.yml": "migrated-cluster", "rapids-dask-cluster.yaml": "rapids-cluster", FLYTE: "flyte-job"}
 
 
-@pytest.fixture(scope="module")
-def image(built: images.Built, request: pytest.FixtureRequest) -> str:
-    """The image of the examples, which the nodes hold."""
-    reference = seeds.image(built.dask)
-    clusters.load([reference], request.config.getoption("cluster_name"))
-    return reference
-
-
 @pytest.fixture
-def here(platform: Platform, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def here(platform: Platform, seeds_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A namespace, and the cluster's nodes as the examples expect them; the manifests lie where the test is."""
     monkeypatch.setenv("KUBECONFIG", str(platform.kind.kubeconfig_path))
     monkeypatch.chdir(tmp_path)
     for name, manifest in MANIFESTS.items():
         document = yaml.safe_load((seeds.MANIFESTS / f"{manifest}.yaml").read_text())
-        Path(name).write_text(yaml.safe_dump(scaled(document, image)))
+        Path(name).write_text(yaml.safe_dump(scaled(document, seeds_image)))
     words = ("--docker-server=foo.com", "--docker-username=me", "--docker-password=none", "--docker-email=me@foo.com")
     platform.kubectl("create", "secret", "docker-registry", "regcred", *words)
     nodes = prepared(platform, {**LABELS}, {GPU: "4"})
     with dask.config.set(
         {
             "kubernetes.namespace": platform.namespace,
-            "kubernetes.image": image,
+            "kubernetes.image": seeds_image,
             "kubernetes.count.start": 1,
         }
     ):
@@ -79,8 +69,8 @@ def scaled(document: Any, image: str) -> Any:
 
 @pytest.mark.parametrize("snippet", seeds.snippets(), ids=lambda snippet: snippet.name)
 @pytest.mark.usefixtures("here")
-def test_python_of_the_documentation(snippet: seeds.Snippet, image: str) -> None:
-    names: dict[str, Any] = {"IMAGE": image}
+def test_python_of_the_documentation(snippet: seeds.Snippet, seeds_image: str) -> None:
+    names: dict[str, Any] = {"IMAGE": seeds_image}
     try:
         exec(compile(snippet.program(), snippet.name, "exec"), names)  # noqa: S102 - that is what is tested
         cluster: KubeCluster = names["cluster"]
