@@ -335,7 +335,9 @@ async def test_a_start_that_is_cancelled_leaves_nothing(server: FakeApi, operato
 
 def test_an_interrupted_start_leaves_nothing(server: FakeApi, operator: FakeOperator) -> None:
     operator.takes_up = False
-    script = "from dask_kubernetes.operator import KubeCluster; KubeCluster(name='foo')"
+    # What a shell runs in the background ignores Ctrl-C, and what that starts as well.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"{heeds}; from dask_kubernetes.operator import KubeCluster; KubeCluster(name='foo')"
     with _python(script) as process:
         until(lambda: server.count("watch") >= 2, "the cluster is created", seconds=100)
         process.send_signal(signal.SIGINT)
