@@ -14,11 +14,10 @@ import yaml
 
 from scripts.render.yaml_text import to_yaml
 from tests.platform import Object, Platform, dask_cluster, eventually
-from tests.render.gitops.health import CHECKS, argocd_health, flux_health
+from tests.render.gitops.health import CHECKS, IN_FLUX, argocd_health, flux_health
 
 pytestmark = pytest.mark.e2e
 
-IN_FLUX = {"Healthy": "Current", "Suspended": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
 CLUSTER = "simple"
 JOB = "simple-job"
 PARTS = (("DaskCluster", CLUSTER), ("DaskWorkerGroup", f"{CLUSTER}-default"), ("DaskAutoscaler", CLUSTER))

@@ -17,6 +17,8 @@ KINDS = ("DaskAutoscaler", "DaskCluster", "DaskJob", "DaskWorkerGroup")
 
 # What Argo CD takes for the health of a resource.
 HEALTHS = {"Healthy", "Progressing", "Suspended", "Degraded", "Missing", "Unknown"}
+# What Flux is to call what Argo CD calls so.
+IN_FLUX = {"Healthy": "Current", "Suspended": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
 
 Object = dict[str, Any]
 

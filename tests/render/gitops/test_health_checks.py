@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lupa.lua51 import LuaError
 
-from tests.render.gitops.health import ARGOCD, CHECKS, HEALTHS, KINDS, Object, argocd_health, flux_health, sandbox
+from tests.render.gitops.health import (
+    ARGOCD,
+    CHECKS,
+    HEALTHS,
+    IN_FLUX,
+    KINDS,
+    Object,
+    argocd_health,
+    flux_health,
+    sandbox,
+)
 from tests.render.kustomize.overlays import build
 
 pytestmark = pytest.mark.render
@@ -21,7 +31,6 @@ CASES = [
     for kind in KINDS
     for case in yaml.safe_load((CHECKS / kind / "health_test.yaml").read_text())["tests"]
 ]
-IN_FLUX = {"Healthy": "Current", "Suspended": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES)
