@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ _QUEUE_IDLE_SECONDS = 0.2
 # After these kopf gives watches and queues up, and what still runs is ended with the process.
 _QUEUE_EXIT_SECONDS = 1.0
 _EXIT_SECONDS = 20.0
+_LAST_SECONDS = 5.0
 _PLUGIN_FINALIZER = "kubernetes.dask.org/plugin"
 # Credentials that were refused are not tried again at once.
 _LOGIN_PAUSE_SECONDS = 5.0
@@ -110,8 +112,15 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
-    """End what runs beside kopf; its watches have ended by now."""
+    """End what runs beside kopf; its watches have ended by now, or never will.
+
+    They do not when the API server knows the definitions no more: then kopf waits for another login for ever. Its
+    last resort is to kill itself, of which the first process of a container does not die.
+    """
     await _controller(memo).stop()
+    end = threading.Timer(_LAST_SECONDS, _give_up)
+    end.daemon = True
+    end.start()
 
 
 @kopf.on.probe(id="alive")

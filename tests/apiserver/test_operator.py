@@ -156,6 +156,17 @@ def test_start_without_definitions_waits_for_them(
         wait_for(server, "default", "deployment/simple-scheduler")
 
 
+def test_definitions_that_are_deleted_end_it_for_a_new_start(
+    start_server: Callable[[], AbstractContextManager[ApiServer]], tmp_path: pathlib.Path
+) -> None:
+    with start_server() as server:
+        install_crds(server)
+        with operator(server.kubeconfig, tmp_path / "log", "--all-namespaces") as one:
+            one.wait_until("/readyz", 200)
+            server.kubectl("delete", "crds", "--all", "--wait=false")
+            assert one.process.wait(timeout=60) == 1, "by itself, and not by a signal"
+
+
 def test_plugin_of_the_documentation_works(server: ApiServer, namespace: str, tmp_path: pathlib.Path) -> None:
     install(write(tmp_path / "source", documented()), tmp_path / "site")
     port = free_port()
