@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..exceptions import ApiError, SchedulerConnectionError
+from ..exceptions import SchedulerConnectionError
 from ..operator import checks
 from . import output
 from .failures import ExitCode, run, told
@@ -103,18 +103,12 @@ def _addresses(cluster: Object, protocol: str) -> dict[str, str]:
 async def _forwarded(
     api: Api, namespace: str, cluster: str, pod: Object, ports: tuple[int, int], open_ports: AsyncExitStack
 ) -> dict[str, str]:
-    from ..operator.api import PortForward
+    from ..operator.api import PortForward, check_may_forward
 
     async def find_pod() -> str:
         return str((await _running_scheduler(api, namespace, cluster))["metadata"]["name"])
 
-    # What is not allowed is told here; once a port is open there is nobody to tell. All else is tried again then.
-    try:
-        async with api.forward_stream(pod["metadata"]["name"], SCHEDULER_PORT, namespace):
-            pass
-    except ApiError as error:
-        if error.status in (401, 403):
-            raise
+    await check_may_forward(api, pod["metadata"]["name"], SCHEDULER_PORT, namespace)
     scheduler, dashboard = [
         await open_ports.enter_async_context(PortForward(api, namespace, find_pod, remote, local))
         for remote, local in zip((SCHEDULER_PORT, DASHBOARD_PORT), ports, strict=True)

@@ -1,7 +1,7 @@
 """Typed access to Kubernetes: `Api`, the kinds it deals with, and `PortForward`. Importing it takes some seconds."""
 
 from .client import ALL_NAMESPACES, Api, WatchEvent
-from .forward import PortForward
+from .forward import PortForward, check_may_forward
 from .resources import (
     DASK_AUTOSCALERS,
     DASK_CLUSTERS,
@@ -30,4 +30,5 @@ __all__ = [
     "PortForward",
     "Resource",
     "WatchEvent",
+    "check_may_forward",
 ]

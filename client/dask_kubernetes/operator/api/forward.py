@@ -131,6 +131,21 @@ class PortForward:
         return True
 
 
+async def check_may_forward(api: Api, pod: str, port: int, namespace: str) -> None:
+    """See that the ports of a Pod may be forwarded: once a port is open, there is nobody to tell.
+
+    Raises:
+        ApiError: they may not. Whatever else is wrong is met again at the open port.
+    """
+    try:
+        async with api.forward_stream(pod, port, namespace):
+            pass
+    except ApiError as error:
+        if _is_final(error):
+            raise
+        logger.debug("%s", error)
+
+
 def _is_final(error: DaskKubernetesError) -> bool:
     return isinstance(error, ApiError) and error.status in (401, 403)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from distributed.comm.core import connect
 
-from dask_kubernetes.exceptions import ApiError, ForbiddenError, ResourceTimeoutError, SchedulerConnectionError
+from dask_kubernetes.exceptions import ForbiddenError, ResourceTimeoutError, SchedulerConnectionError
 
-from ..api import NODES, PODS, SERVICES, Api, Object, PortForward
+from ..api import NODES, PODS, SERVICES, Api, Object, PortForward, check_may_forward
 from .diagnosis import is_ready, is_running
 from .labels import (
     DASHBOARD_PORT,
@@ -197,14 +197,7 @@ async def _forwarded(
         (_target(service, pod, SCHEDULER_PORT_NAME), 0),
         (_target(service, pod, DASHBOARD_PORT_NAME), wanted.dashboard_port or 0),
     ]
-    # What is not allowed is told here; once a port is open there is nobody to tell.
-    try:
-        async with api.forward_stream(pod["metadata"]["name"], ports[0][0], namespace):
-            pass
-    except ApiError as error:
-        if error.status in (401, 403):
-            raise
-        logger.debug("%s", error)
+    await check_may_forward(api, pod["metadata"]["name"], ports[0][0], namespace)
     scheduler, dashboard = [
         await open_ports.enter_async_context(PortForward(api, namespace, find_pod, remote, local))
         for remote, local in ports
