@@ -162,6 +162,11 @@ def restricted_namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def dask_resource(kind: str, name: str, spec: Object) -> Object:
+    """A custom resource of ours."""
+    return {"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
 def dask_cluster(name: str, image: str, *, replicas: int) -> Object:
     """A DaskCluster as KubeCluster would make it, with an image that the test cluster holds."""
     return make_cluster_spec(name=name, image=image, n_workers=replicas)

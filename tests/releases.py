@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +18,7 @@ from typing import TypedDict
 from ci import host, tools
 from scripts import images
 from tests import documented
-from tests.registry import Registry
+from tests.registry import Registry, serving
 
 NAME = "dask-kubernetes-operator"
 VERSION = "2026.9.0"
@@ -131,6 +131,21 @@ def site(folder: Path, registry: Registry) -> Iterator[Site]:
         finally:
             stop = ["gpgconf", "--homedir", str(keys), "--kill", "gpg-agent"]
             subprocess.run(stop, check=False)
+
+
+@contextmanager
+def published(folder: Path, have_image: Callable[[Site], None]) -> Iterator[Site]:
+    """A release in a registry and in an index of its own, made as the page says.
+
+    Args:
+        folder: an empty one.
+        have_image: `publish_image`, or `pretend_image`.
+    """
+    with serving(folder / "registry") as registry, site(folder, registry) as made:
+        tag(made)
+        have_image(made)
+        publish_chart(made)
+        yield made
 
 
 def tag(site: Site) -> None:

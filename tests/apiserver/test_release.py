@@ -13,7 +13,6 @@ from ci.pins import pins
 from tests import documented, releases
 from tests.apiserver.conftest import remove_definitions
 from tests.apiserver.server import ApiServer, running
-from tests.registry import serving
 from tests.releases import NAME, NO_DIGEST, VERSION, Place, Site
 
 pytestmark = pytest.mark.apiserver
@@ -25,11 +24,7 @@ OF_RELEASE = "--selector=app.kubernetes.io/instance=dask"
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A release whose image nobody has pushed: no node is there to run it."""
-    folder = tmp_path_factory.mktemp("release")
-    with serving(folder / "registry") as registry, releases.site(folder, registry) as site:
-        releases.tag(site)
-        releases.pretend_image(site)
-        releases.publish_chart(site)
+    with releases.published(tmp_path_factory.mktemp("release"), releases.pretend_image) as site:
         yield site
 
 

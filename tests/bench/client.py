@@ -20,12 +20,11 @@ from ci import engine, tools
 from ci.cluster import Cluster
 from scripts import images
 from tests import public
-from tests.bench.control_plane import wait_until
+from tests.bench.control_plane import OPERATOR_NAMESPACE, wait_until
+from tests.bench.operators import RELEASE
 from tests.bench.results import Results
 
 NAME = "dask-operator-bench"
-OPERATOR_NAMESPACE = "dask-operator"
-RELEASE = "operator"
 PATIENCE_SECONDS = 300
 _OPERATOR_LOG = ("logs", f"--namespace={OPERATOR_NAMESPACE}", "--selector=app.kubernetes.io/name", "--tail=50")
 

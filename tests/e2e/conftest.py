@@ -12,7 +12,6 @@ from ci import cluster as clusters
 from ci import engine
 from scripts import images
 from tests import releases, seeds
-from tests.registry import serving
 
 HERE = Path(__file__).parent
 # It looks back on all the others.
@@ -75,9 +74,5 @@ def seeds_image(built: images.Built, request: pytest.FixtureRequest) -> str:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[releases.Site]:
     """A release in a registry and in an index, made as the page says for this machine's architecture."""
     engine.ensure()
-    folder = tmp_path_factory.mktemp("release")
-    with serving(folder / "registry") as registry, releases.site(folder, registry) as site:
-        releases.tag(site)
-        releases.publish_image(site)
-        releases.publish_chart(site)
+    with releases.published(tmp_path_factory.mktemp("release"), releases.publish_image) as site:
         yield site

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from scripts.render.yaml_text import to_yaml
-from tests.platform import Object, Platform, dask_cluster, eventually
+from tests.platform import Object, Platform, dask_cluster, dask_resource, eventually
 from tests.render.gitops.health import CHECKS, IN_FLUX, argocd_health, flux_health
 
 pytestmark = pytest.mark.e2e
@@ -83,12 +83,12 @@ def test_cluster_with_its_group_and_autoscaler(platform: Platform, observer: Obs
     cluster = dask_cluster(CLUSTER, platform.dask_image, replicas=1)
     cluster["spec"]["suspend"] = True
     bounds = {"cluster": CLUSTER, "minimum": 1, "maximum": 1}
-    platform.apply(cluster, resource("DaskAutoscaler", CLUSTER, bounds))
+    platform.apply(cluster, dask_resource("DaskAutoscaler", CLUSTER, bounds))
     observer.becomes("Suspended", *PARTS)
     platform.kubectl("patch", "daskcluster", CLUSTER, "--type=merge", '--patch={"spec":{"suspend":false}}')
     observer.becomes("Progressing", *PARTS)
     observer.becomes("Healthy", *PARTS)
-    platform.apply(resource("DaskAutoscaler", "younger", bounds))
+    platform.apply(dask_resource("DaskAutoscaler", "younger", bounds))
     observer.becomes("Degraded", ("DaskAutoscaler", "younger"))
     platform.apply(dask_cluster("broken", "registry.invalid/none:1", replicas=1))
     observer.becomes("Degraded", ("DaskCluster", "broken"), ("DaskWorkerGroup", "broken-default"))
@@ -104,12 +104,10 @@ def test_job(platform: Platform, observer: Observer) -> None:
     observer.becomes("Degraded", ("DaskJob", "failing"))
 
 
-def resource(kind: str, name: str, spec: Object) -> Object:
-    return {"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
 def job(name: str, image: str, program: str, **options: Any) -> Object:
     """A job that runs a program beside a scheduler."""
     container = {"name": "job", "image": image, "args": ["python", "-c", program]}
     cluster = {"spec": dask_cluster(name, image, replicas=0)["spec"]}
-    return resource("DaskJob", name, {"job": {"spec": {"containers": [container]}}, "cluster": cluster, **options})
+    return dask_resource(
+        "DaskJob", name, {"job": {"spec": {"containers": [container]}}, "cluster": cluster, **options}
+    )

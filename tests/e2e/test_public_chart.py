@@ -25,7 +25,7 @@ from ci import cluster as clusters
 from ci import tools
 from scripts import images
 from tests import public
-from tests.platform import CUSTOM_RESOURCES, Object, Platform, dask_cluster, eventually
+from tests.platform import CUSTOM_RESOURCES, Object, Platform, dask_cluster, dask_resource, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -106,22 +106,18 @@ def at_work(platform: Platform) -> None:
     job_cluster = dask_cluster(JOB, platform.dask_image, replicas=1)["spec"]
     container = {"name": "job", "image": platform.dask_image, "args": ["python", "-c", JOB_PROGRAM]}
     job = {"job": {"spec": {"containers": [container]}}, "cluster": {"spec": job_cluster}}
-    platform.apply(cluster, resource("DaskJob", JOB, job))
+    platform.apply(cluster, dask_resource("DaskJob", JOB, job))
     # The public operator gives up for a minute on what belongs to a cluster that is not there yet.
     eventually("workers", lambda: platform.ready_pods(CLUSTER), lambda names: len(names) == 2)
     worker = dask_cluster(CLUSTER, platform.dask_image, replicas=1)["spec"]["worker"]
     platform.apply(
-        resource("DaskWorkerGroup", EXTRA, {"cluster": CLUSTER, "worker": worker}),
-        resource("DaskAutoscaler", CLUSTER, {"cluster": CLUSTER, "minimum": 2, "maximum": 2}),
+        dask_resource("DaskWorkerGroup", EXTRA, {"cluster": CLUSTER, "worker": worker}),
+        dask_resource("DaskAutoscaler", CLUSTER, {"cluster": CLUSTER, "minimum": 2, "maximum": 2}),
     )
     eventually("all workers", lambda: platform.ready_pods(CLUSTER), lambda names: len(names) == WORKERS)
     finalizers = "jsonpath={.metadata.finalizers[0]}=kopf.zalando.org/KopfFinalizerMarker"
     platform.wait(finalizers, f"daskautoscaler/{CLUSTER}")
     platform.wait("jsonpath={.status.jobStatus}=Running", f"daskjob/{JOB}")
-
-
-def resource(kind: str, name: str, spec: Object) -> Object:
-    return {"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def computing(client: Client) -> tuple[list[Future[float]], list[Future[int]]]:

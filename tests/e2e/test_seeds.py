@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import dask
 import pytest
 import yaml
 from distributed import Client
+from distributed.core import Status
 
 from dask_kubernetes.operator import KubeCluster
 from tests import seeds
@@ -36,7 +37,7 @@ def here(platform: Platform, seeds_image: str, tmp_path: Path, monkeypatch: pyte
         Path(name).write_text(yaml.safe_dump(scaled(document, seeds_image)))
     words = ("--docker-server=foo.com", "--docker-username=me", "--docker-password=none", "--docker-email=me@foo.com")
     platform.kubectl("create", "secret", "docker-registry", "regcred", *words)
-    nodes = prepared(platform, {**LABELS}, {GPU: "4"})
+    nodes = prepared(platform, LABELS, {GPU: "4"})
     with dask.config.set(
         {
             "kubernetes.namespace": platform.namespace,
@@ -49,7 +50,7 @@ def here(platform: Platform, seeds_image: str, tmp_path: Path, monkeypatch: pyte
     assert nodes == prepared(platform, dict.fromkeys(LABELS), {GPU: None})
 
 
-def prepared(platform: Platform, labels: dict[str, Any], capacity: dict[str, Any]) -> list[str]:
+def prepared(platform: Platform, labels: Mapping[str, Any], capacity: Mapping[str, Any]) -> list[str]:
     """Give all nodes labels and extended resources, which None takes from them; returns their names."""
     nodes = platform.kubectl("get", "nodes", "-o", "name").split()
     for node in nodes:
@@ -74,7 +75,7 @@ def test_python_of_the_documentation(snippet: seeds.Snippet, seeds_image: str) -
     try:
         exec(compile(snippet.program(), snippet.name, "exec"), names)  # noqa: S102 - that is what is tested
         cluster: KubeCluster = names["cluster"]
-        if str(cluster.status) != "Status.closed":
+        if cluster.status != Status.closed:
             with Client(cluster) as client:
                 assert client.submit(sum, [1, 2]).result(PATIENCE_SECONDS) == 3
     finally:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ci import base_image, debian
-from ci.cache import Cache, key
+from ci import base_image
+from ci.cache import key
 from scripts import environments
+from tests import own_image
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements.txt"
-_DOCKERFILE = _HERE / "Dockerfile"
 
 
 def installed() -> Path:
@@ -33,12 +33,6 @@ def image() -> tuple[str, str]:
     Raises:
         Failure: it cannot be built.
     """
-    cache = Cache()
-    base = base_image.ensure(cache)
-    repository, tag = "public/dask-kubernetes-operator", key(_DOCKERFILE, _REQUIREMENTS, base)
-    with cache.workspace("image-public", "the build of the public operator's image") as context:
-        for file in (_DOCKERFILE, _REQUIREMENTS):
-            (context / file.name).write_bytes(file.read_bytes())
-        if not debian.has_image(f"{repository}:{tag}"):
-            debian.build_image(context, _DOCKERFILE.name, f"{repository}:{tag}", {"BASE_IMAGE": base}, cache)
+    reference = own_image.ensure("public/dask-kubernetes-operator", _HERE, {"BASE_IMAGE": base_image.ensure()})
+    repository, _, tag = reference.rpartition(":")
     return repository, tag

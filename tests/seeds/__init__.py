@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci import debian
-from ci.cache import Cache, key
+from tests import own_image
 
 HERE = Path(__file__).parent
 MANIFESTS = HERE.parent / "apiserver" / "manifests"
-_DOCKERFILE = HERE / "Dockerfile"
-_REQUIREMENTS = HERE / "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,4 @@ def image(dask_image: str) -> str:
     Raises:
         Failure: it cannot be built.
     """
-    cache = Cache()
-    reference = f"tests/seeds:{key(_DOCKERFILE, _REQUIREMENTS, dask_image)}"
-    with cache.workspace("image-seeds", "the build of the image for the documentation's examples") as context:
-        for file in (_DOCKERFILE, _REQUIREMENTS):
-            (context / file.name).write_bytes(file.read_bytes())
-        if not debian.has_image(reference):
-            debian.build_image(context, _DOCKERFILE.name, reference, {"DASK_IMAGE": dask_image}, cache)
-    return reference
+    return own_image.ensure("tests/seeds", HERE, {"DASK_IMAGE": dask_image})

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from tests import documented, releases
-from tests.registry import serving
 from tests.releases import NAME, VERSION, Site
 from tests.releases import NO_DIGEST as DIGEST
 
@@ -26,11 +25,7 @@ SIGNER = ("--key=release@dask.org", "--keyring=../keyring.gpg", "--passphrase-fi
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A release of which the chart is published, for an image that nobody has pushed."""
-    folder = tmp_path_factory.mktemp("release")
-    with serving(folder / "registry") as registry, releases.site(folder, registry) as site:
-        releases.tag(site)
-        releases.pretend_image(site)
-        releases.publish_chart(site)
+    with releases.published(tmp_path_factory.mktemp("release"), releases.pretend_image) as site:
         yield site
 
 
