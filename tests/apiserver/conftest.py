@@ -82,12 +82,17 @@ def await_definitions(server: ApiServer) -> None:
 
 
 def remove_definitions(server: ApiServer) -> None:
-    """Deletes all definitions, and every object of theirs, and waits until they are gone.
+    """Deletes all definitions, and every object of theirs, and waits until they are gone."""
+    server.kubectl("delete", "crds", "--all", "--wait=false")
+    await_no_definitions(server)
+
+
+def await_no_definitions(server: ApiServer) -> None:
+    """Waits until all definitions are gone, which something else has deleted.
 
     The API server now and then does not see a definition to the end, until it looks at all of them again after five
     minutes, or at once when it is changed.
     """
-    server.kubectl("delete", "crds", "--all", "--wait=false")
     deadline = time.monotonic() + DEFINITIONS_SECONDS
     while server.kubectl("get", "crds", "-o", "name").stdout:
         assert time.monotonic() < deadline, server.kubectl("get", "crds", "-o", "yaml").stdout

@@ -21,7 +21,7 @@ from ci.kubernetes import binaries
 from ci.pins import pins
 from scripts import images
 from tests.apiserver import cases
-from tests.apiserver.conftest import CRDS, ROOT, remove_definitions
+from tests.apiserver.conftest import CRDS, ROOT, await_no_definitions, remove_definitions
 from tests.apiserver.server import ApiServer, resource_path, running
 from tests.apiserver.test_install import PLURALS, get_crd, plain_crd
 
@@ -165,9 +165,7 @@ def test_definitions_go_with_the_release_and_all_objects_with_them_when_they_are
     assert "`helm uninstall` deletes the custom resource definitions" in said
     site.create_cluster()
     site.do("uninstall", "dask")
-    definitions = (f"crd/{plural}.kubernetes.dask.org" for plural in PLURALS)
-    gone = site.server.kubectl("wait", "--for=delete", *definitions, "--timeout=60s")
-    assert gone.returncode == 0, gone.stderr
+    await_no_definitions(site.server)
     assert not site.has_cluster()
 
 
