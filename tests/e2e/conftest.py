@@ -76,3 +76,4 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[releases.Site
     engine.ensure()
     with releases.published(tmp_path_factory.mktemp("release"), releases.publish_image) as site:
         yield site
+        releases.forget_images(site)
