@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -170,12 +168,10 @@ def publish_image(site: Site) -> None:
 
 def forget_images(site: Site) -> None:
     """Take from the engine the names by which images were pushed to the registry."""
-    found = shell(f"docker image ls --quiet --filter 'reference={site.registry.host}/*/*'", {}).split()
-    held = json.loads(shell(shlex.join(["docker", "image", "inspect", *found]), {})) if found else []
-    names = {name for image in held for name in (*image["RepoTags"], *image["RepoDigests"])}
-    for name in sorted(name for name in names if name.startswith(f"{site.registry.host}/")):
-        # It may have gone with another one: the last tag of a repository takes the digest with it.
-        subprocess.run(["docker", "image", "rm", name], check=False, capture_output=True)
+    name = '{{.Repository}}{{if eq .Tag "<none>"}}@{{.Digest}}{{else}}:{{.Tag}}{{end}}'
+    listing = f"docker image ls --digests --filter 'reference={site.registry.host}/*/*' --format '{name}'"
+    # The last tag takes the digests of its repository with it.
+    shell(f"{listing} | sort --unique | xargs --no-run-if-empty docker image rm", {})
 
 
 def pretend_image(site: Site) -> None:
